@@ -1,0 +1,61 @@
+/* From a path to a class. Rules are tried in order, the first match wins;
+ * the user's own (`class:glob`) stand in front of the defaults.
+ *
+ * Globs, matched against the path relative to the mount, without a leading
+ * slash, byte by byte (no locale):
+ *   ?      one byte but '/'
+ *   *      any run of bytes but '/', also none
+ *   **     any run of bytes, '/' included; as a whole component with another
+ *          after it ("a/ ** /b" without the blanks) also no component at all;
+ *          "a/ **" is what lies below a, not a itself
+ *   [a-z]  one byte of the set, [!a-z] one not of it; never '/'; a ']' that
+ *          comes first is a member
+ *   \x     the byte x itself
+ * A glob without '/' is matched against the last component alone, so
+ * "*.log" holds at any depth; one with a '/' against the whole path. */
+#ifndef CLAWFS_POLICY_CLASSIFY_H
+#define CLAWFS_POLICY_CLASSIFY_H
+
+#include "policy/types.h"
+
+#define POLICY_GLOB_MAX	 255 /* bytes in a glob, without the NUL */
+#define POLICY_RULES_MAX 64  /* rules of the user's own */
+
+struct policy_rule {
+	enum policy_class cls;
+	char glob[POLICY_GLOB_MAX + 1];
+};
+
+struct policy_rules {
+	unsigned count;
+	struct policy_rule rule[POLICY_RULES_MAX];
+};
+
+/* Whether `path` matches `glob` as above. Time is bounded by
+ * O(len(glob) * len(path)), whatever the glob (a hostile rule costs nothing).
+ * An empty glob, one longer than POLICY_GLOB_MAX and one that
+ * policy_rules_add() would call broken (unclosed [, '\' at the end) match
+ * nothing. */
+bool policy_glob_match(const char *glob, const char *path);
+
+/* Parses one `class:glob` and appends it. 0; -EINVAL with a sentence fragment
+ * in `why` ("unknown class \"lgo\"; one of log, append, ...", "empty glob",
+ * "unclosed [" ...); -ENOSPC when the table is full; -ENAMETOOLONG. */
+int policy_rules_add(struct policy_rules *rules, const char *text, char *why, size_t why_size);
+
+/* The class of `path`, which names something that is not a directory.
+ * `rules` may be NULL. Never fails: what nothing matches is CLASS_THROUGH. */
+enum policy_class policy_classify(const struct policy_rules *rules, const char *path);
+
+/* Whether a directory that is made at `path` lives in RAM only (a lock
+ * directory, as the npm package proper-lockfile makes them): a user's rule
+ * decides if one matches; else *.lock outside the default through directories.
+ * What is put into such a directory is classified by its own path, so it may
+ * need the directory on the lower after all. */
+bool policy_classify_dir_volatile(const struct policy_rules *rules, const char *path);
+
+/* The default rules in their order, for --help and the README; terminated by
+ * an empty glob. */
+const struct policy_rule *policy_default_rules(void);
+
+#endif
