@@ -1,0 +1,276 @@
+#include "fs/control.h"
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+	const char *name;
+	mode_t mode;
+} entries[] = {
+	[NODE_CTL_DIR] = {CONTROL_DIR, S_IFDIR | 0555},
+	[NODE_CTL_STATS] = {"stats", S_IFREG | 0444},
+	[NODE_CTL_JSON] = {"stats.json", S_IFREG | 0444},
+	[NODE_CTL_CONTROL] = {"control", S_IFREG | 0600},
+};
+
+uint32_t control_find(const char *name)
+{
+	for (uint32_t i = NODE_CTL_STATS; i <= NODE_CTL_CONTROL; i++)
+		if (strcmp(entries[i].name, name) == 0)
+			return i;
+	return 0;
+}
+
+void control_stat(struct clawfs *fs, uint32_t node, struct stat *st)
+{
+	struct stat root = {0};
+
+	fs->lower.sys->fstat(fs->lower.root, &root);
+	memset(st, 0, sizeof(*st));
+	st->st_ino = fs_node(fs, node)->ino;
+	st->st_mode = entries[node].mode;
+	st->st_nlink = S_ISDIR(st->st_mode) ? 2 : 1;
+	st->st_uid = root.st_uid;
+	st->st_gid = root.st_gid;
+	st->st_atim = st->st_mtim = st->st_ctim = clock_stamp();
+}
+
+struct listing *control_list(void)
+{
+	struct listing *list = listing_create();
+	bool ok = list && listing_add(list, ".", NODE_CTL_DIR, DT_DIR) && listing_add(list, "..", NODE_ROOT, DT_DIR);
+
+	for (uint32_t i = NODE_CTL_STATS; ok && i <= NODE_CTL_CONTROL; i++)
+		ok = listing_add(list, entries[i].name, i, DT_REG);
+	if (ok)
+		return list;
+	listing_destroy(list);
+	return NULL;
+}
+
+/* --- what is in RAM right now -------------------------------------------- */
+
+struct gauge {
+	uint64_t files;
+	uint64_t dirty_bytes;
+	msec_t oldest; /* first change that the lower misses; MSEC_NEVER */
+};
+
+static void read_gauges(struct clawfs *fs, struct gauge gauge[CLASS_COUNT], uint64_t *used, int *error)
+{
+	uint32_t end = shm_table_end(fs->files);
+
+	for (int c = 0; c < CLASS_COUNT; c++)
+		gauge[c] = (struct gauge){.oldest = MSEC_NEVER};
+	for (uint32_t i = 1; i < end; i++) {
+		const struct file *f = file_at(fs, i);
+		pthread_mutex_lock(&fs->attach);
+		pthread_mutex_lock(&fs->sched.lock);
+		if (f->refs > 0 && f->ram + (f->policy.state != POLICY_CLEAN) > 0) {
+			struct gauge *g = &gauge[f->policy.cls];
+			g->files++;
+			g->dirty_bytes += f->ram;
+			g->oldest = msec_min(g->oldest, msec_min(f->policy.first, f->policy.in_flight_first));
+		}
+		pthread_mutex_unlock(&fs->sched.lock);
+		pthread_mutex_unlock(&fs->attach);
+	}
+	pthread_mutex_lock(&fs->sched.lock);
+	*used = fs->sched.used;
+	*error = fs->sched.error;
+	pthread_mutex_unlock(&fs->sched.lock);
+}
+
+/* Of all classes, what waits for a flush: 0 dirty bytes means that a power cut
+ * costs nothing. Volatile files wait for none. */
+static struct gauge gauge_sum(const struct gauge gauge[])
+{
+	struct gauge all = {.oldest = MSEC_NEVER};
+
+	for (int c = 0; c < CLASS_COUNT; c++) {
+		all.files += gauge[c].files;
+		if (c == CLASS_VOLATILE)
+			continue;
+		all.dirty_bytes += gauge[c].dirty_bytes;
+		all.oldest = msec_min(all.oldest, gauge[c].oldest);
+	}
+	return all;
+}
+
+static int64_t gauge_age(const struct gauge *g, msec_t now)
+{
+	return g->oldest == MSEC_NEVER || g->oldest > now ? 0 : now - g->oldest;
+}
+
+/* --- text ---------------------------------------------------------------- */
+
+static void text_class(struct listing *out, const char *name, const struct gauge *g, msec_t now,
+		       const struct stats_class *c)
+{
+	listing_text(out, "%-9s %6llu %11llu %8.1f %10llu %12llu %8llu %12llu %9llu %9llu %6llu\n", name,
+		     (unsigned long long)g->files, (unsigned long long)g->dirty_bytes, (double)gauge_age(g, now) / 1000,
+		     (unsigned long long)c->app_writes, (unsigned long long)c->app_bytes,
+		     (unsigned long long)c->lower_writes, (unsigned long long)c->lower_bytes,
+		     (unsigned long long)c->coalesced, (unsigned long long)c->identical, (unsigned long long)c->errors);
+}
+
+static void text_table(struct listing *out, const struct gauge gauge[], msec_t now, const struct stats_class stats[])
+{
+	struct stats_class sum = {0};
+	struct gauge all = gauge_sum(gauge);
+
+	listing_text(out, "%-9s %6s %11s %8s %10s %12s %8s %12s %9s %9s %6s\n", "class", "in RAM", "bytes", "oldest s",
+		     "app writes", "app bytes", "written", "bytes", "coalesced", "identical", "errors");
+	for (int c = 0; c < CLASS_COUNT; c++) {
+		text_class(out, policy_class_name(c), &gauge[c], now, &stats[c]);
+		stats_add(&sum, &stats[c]);
+	}
+	text_class(out, "total", &all, now, &sum);
+}
+
+static void text_flushes(struct listing *out, const struct stats_class stats[])
+{
+	listing_text(out, "flushes by cause, and how long until durable (ms):\n");
+	for (int c = 0; c < CLASS_COUNT; c++) {
+		uint64_t count = 0;
+		for (int k = 0; k < CAUSE_COUNT; k++)
+			count += stats[c].flushes[k];
+		if (!count)
+			continue;
+		listing_text(out, "%-9s p50 %.1f p95 %.1f p99 %.1f;", policy_class_name(c),
+			     (double)stats_percentile(&stats[c], 50) / 1000,
+			     (double)stats_percentile(&stats[c], 95) / 1000,
+			     (double)stats_percentile(&stats[c], 99) / 1000);
+		for (int k = 0; k < CAUSE_COUNT; k++)
+			if (stats[c].flushes[k])
+				listing_text(out, " %s %llu", policy_cause_name(k),
+					     (unsigned long long)stats[c].flushes[k]);
+		listing_text(out, "\n");
+	}
+}
+
+static void write_text(struct clawfs *fs, struct listing *out, msec_t now, const struct gauge gauge[], uint64_t used,
+		       int error, const struct stats_class total[], const struct stats_class minute[], int64_t uptime)
+{
+	listing_text(out, "clawfs " CLAWFS_VERSION " on %s, lower %s, upper %s, pid %d\n", fs->mountpoint, fs->source,
+		     fs->upper.path, (int)getpid());
+	listing_text(out, "uptime %lld:%02lld:%02lld, %.1f of %.1f MiB RAM in use%s%s\n\n",
+		     (long long)(uptime / 3600000), (long long)(uptime / 60000 % 60), (long long)(uptime / 1000 % 60),
+		     (double)used / 1048576, (double)fs->config.ram_max / 1048576, error ? "; THE LOWER REFUSES: " : "",
+		     error ? strerror(-error) : "");
+	text_table(out, gauge, now, total);
+	listing_text(out, "\n");
+	text_flushes(out, total);
+	listing_text(out, "\nin the last full minute:\n");
+	text_table(out, gauge, now, minute);
+}
+
+/* --- JSON ---------------------------------------------------------------- */
+
+static void json_counters(struct listing *out, const struct stats_class *c)
+{
+	listing_text(
+		out,
+		"\"app_writes\":%llu,\"app_bytes\":%llu,\"lower_writes\":%llu,\"lower_bytes\":%llu,\"coalesced\":%llu,"
+		"\"identical\":%llu,\"errors\":%llu,\"flushes\":{",
+		(unsigned long long)c->app_writes, (unsigned long long)c->app_bytes,
+		(unsigned long long)c->lower_writes, (unsigned long long)c->lower_bytes,
+		(unsigned long long)c->coalesced, (unsigned long long)c->identical, (unsigned long long)c->errors);
+	for (int k = CAUSE_NONE + 1; k < CAUSE_COUNT; k++)
+		listing_text(out, "%s\"%s\":%llu", k > CAUSE_NONE + 1 ? "," : "", policy_cause_name(k),
+			     (unsigned long long)c->flushes[k]);
+	listing_text(out, "},\"flush_ms\":{\"p50\":%.3f,\"p95\":%.3f,\"p99\":%.3f}",
+		     (double)stats_percentile(c, 50) / 1000, (double)stats_percentile(c, 95) / 1000,
+		     (double)stats_percentile(c, 99) / 1000);
+}
+
+static void json_gauge(struct listing *out, const struct gauge *g, msec_t now)
+{
+	listing_text(out, "\"files\":%llu,\"dirty_bytes\":%llu,\"oldest_dirty_ms\":%lld,", (unsigned long long)g->files,
+		     (unsigned long long)g->dirty_bytes, (long long)gauge_age(g, now));
+}
+
+static void json_set(struct listing *out, const char *key, const struct gauge *gauge, msec_t now,
+		     const struct stats_class stats[])
+{
+	struct stats_class sum = {0};
+
+	listing_text(out, ",\"%s\":{", key);
+	for (int c = 0; c < CLASS_COUNT; c++)
+		stats_add(&sum, &stats[c]);
+	if (gauge)
+		json_gauge(out, gauge, now);
+	json_counters(out, &sum);
+	listing_text(out, "}");
+}
+
+static void json_string(struct listing *out, const char *key, const char *value)
+{
+	listing_text(out, "\"%s\":\"", key);
+	for (; *value; value++) {
+		if (*value == '"' || *value == '\\')
+			listing_text(out, "\\%c", *value);
+		else if ((unsigned char)*value < ' ')
+			listing_text(out, "\\u%04x", (unsigned char)*value);
+		else
+			listing_text(out, "%c", *value);
+	}
+	listing_text(out, "\",");
+}
+
+static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const struct gauge gauge[], uint64_t used,
+		       int error, const struct stats_class total[], const struct stats_class minute[], int64_t uptime)
+{
+	listing_text(out, "{\"version\":\"" CLAWFS_VERSION "\",\"pid\":%d,", (int)getpid());
+	json_string(out, "mountpoint", fs->mountpoint);
+	json_string(out, "source", fs->source);
+	json_string(out, "upper", fs->upper.path);
+	listing_text(out, "\"uptime_ms\":%lld,\"ram_used\":%llu,\"ram_max\":%lld,\"lower_error\":%d,\"classes\":{",
+		     (long long)uptime, (unsigned long long)used, (long long)fs->config.ram_max, -error);
+	for (int c = 0; c < CLASS_COUNT; c++) {
+		listing_text(out, "%s\"%s\":{", c ? "," : "", policy_class_name(c));
+		json_gauge(out, &gauge[c], now);
+		json_counters(out, &total[c]);
+		listing_text(out, ",\"last_minute\":{");
+		json_counters(out, &minute[c]);
+		listing_text(out, "}}");
+	}
+	listing_text(out, "}");
+	struct gauge all = gauge_sum(gauge);
+	json_set(out, "totals", &all, now, total);
+	json_set(out, "last_minute", NULL, now, minute);
+	listing_text(out, "}\n");
+}
+
+struct listing *control_read(struct clawfs *fs, uint32_t node, msec_t now)
+{
+	struct listing *out = listing_create();
+	struct gauge gauge[CLASS_COUNT];
+	struct stats_class total[CLASS_COUNT], minute[CLASS_COUNT];
+	int64_t uptime;
+	uint64_t used;
+	int error;
+
+	if (!out)
+		return NULL;
+	read_gauges(fs, gauge, &used, &error);
+	stats_read(fs->stats, now, total, minute, &uptime);
+	if (node == NODE_CTL_STATS)
+		write_text(fs, out, now, gauge, used, error, total, minute, uptime);
+	else if (node == NODE_CTL_JSON)
+		write_json(fs, out, now, gauge, used, error, total, minute, uptime);
+	return out;
+}
+
+int control_command(struct clawfs *fs, const char *text, size_t len)
+{
+	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == ' '))
+		len--;
+	if (len == 5 && memcmp(text, "flush", 5) == 0)
+		return sched_flush_all(fs, CAUSE_SYNC);
+	log_warn(fs->log, "unknown command \"%.*s\" written to " CONTROL_DIR "/control; known: flush",
+		 (int)(len > 64 ? 64 : len), text);
+	return -EINVAL;
+}

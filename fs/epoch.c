@@ -1,0 +1,202 @@
+#include "fs/epoch.h"
+#include "fs/fs.h"
+#include "fs/job.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* As many syncs as are worth a thread each; beyond it threads take turns. */
+#define SYNC_THREADS 16
+/* As many jobs as are in flight at once: each holds two descriptors. */
+#define EPOCH_JOBS 128
+
+/* --- syncs, issued together ---------------------------------------------- */
+
+struct sync_item {
+	int fd;
+	bool dir;
+	bool all;   /* attributes too: nothing but them may have changed */
+	int *error; /* the job's; set on the first failure */
+};
+
+struct sync_batch {
+	const struct lower *lower;
+	struct sync_item *items;
+	uint32_t count;
+	uint32_t next; /* atomic */
+};
+
+static void *sync_worker(void *arg)
+{
+	struct sync_batch *b = arg;
+
+	for (;;) {
+		uint32_t i = __atomic_fetch_add(&b->next, 1, __ATOMIC_RELAXED);
+		if (i >= b->count)
+			return NULL;
+		struct sync_item *item = &b->items[i];
+		int rc;
+		if (item->dir)
+			rc = lower_sync_dir(b->lower, item->fd);
+		else
+			rc = (item->all ? b->lower->sys->fsync : b->lower->sys->fdatasync)(item->fd) < 0 ? -errno : 0;
+		if (rc < 0 && *item->error == 0)
+			*item->error = rc;
+	}
+}
+
+/* ext4 gives syncs that wait at the same time one journal commit and one
+ * cache flush; one after the other each would cost its own. */
+static void sync_together(const struct lower *lower, struct sync_item *items, uint32_t count)
+{
+	struct sync_batch batch = {.lower = lower, .items = items, .count = count};
+	pthread_t threads[SYNC_THREADS];
+	uint32_t started = 0;
+
+	while (started + 1 < count && started < SYNC_THREADS &&
+	       pthread_create(&threads[started], NULL, sync_worker, &batch) == 0)
+		started++;
+	sync_worker(&batch);
+	while (started > 0)
+		pthread_join(threads[--started], NULL);
+}
+
+static void sync_files(struct clawfs *fs, struct job *jobs, uint32_t count)
+{
+	struct sync_item items[EPOCH_JOBS];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct job *job = &jobs[i];
+		if (!job->active || job->error || job->cancelled || job->fd < 0)
+			continue;
+		/* Starts the write-out of all before the first is waited for. */
+		fs->lower.sys->sync_file_range(job->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+		items[n++] = (struct sync_item){.fd = job->fd, .all = job->identical, .error = &job->error};
+	}
+	sync_together(&fs->lower, items, n);
+}
+
+/* Syncs each directory in which a name appeared or was replaced, once. */
+static void sync_dirs(struct clawfs *fs, struct job *jobs, uint32_t count)
+{
+	struct sync_item items[EPOCH_JOBS];
+	uint32_t dirs[EPOCH_JOBS];
+	int errors[EPOCH_JOBS] = {0};
+	uint32_t n = 0;
+
+	pthread_rwlock_rdlock(&fs->tree);
+	for (uint32_t i = 0; i < count; i++) {
+		struct job *job = &jobs[i];
+		if (!job->active || job->error || job->cancelled || !job->created)
+			continue;
+		uint32_t k = 0;
+		while (k < n && dirs[k] != job->parent)
+			k++;
+		if (k < n)
+			continue;
+		int fd = dir_lower(fs, job->parent);
+		/* Our own descriptor: the node's may be closed once the lock is gone. */
+		fd = fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (fd == -1)
+			fd = -errno;
+		errors[n] = fd < 0 ? fd : 0;
+		dirs[n] = job->parent;
+		items[n] = (struct sync_item){.fd = fd, .dir = true, .error = &errors[n]};
+		n++;
+	}
+	pthread_rwlock_unlock(&fs->tree);
+
+	struct sync_item todo[EPOCH_JOBS];
+	uint32_t m = 0;
+	for (uint32_t k = 0; k < n; k++)
+		if (items[k].fd >= 0)
+			todo[m++] = items[k];
+	sync_together(&fs->lower, todo, m);
+	for (uint32_t k = 0; k < m; k++)
+		close(todo[k].fd);
+	for (uint32_t i = 0; i < count; i++)
+		for (uint32_t k = 0; k < n; k++)
+			if (jobs[i].active && jobs[i].created && jobs[i].parent == dirs[k] && !jobs[i].error)
+				jobs[i].error = errors[k];
+}
+
+/* --- times that an identical save left ----------------------------------- */
+
+void epoch_set_times(struct clawfs *fs)
+{
+	uint32_t end = shm_table_end(fs->nodes.table);
+
+	if (__atomic_load_n(&fs->sched.times_pending, __ATOMIC_ACQUIRE) == 0)
+		return;
+	pthread_rwlock_wrlock(&fs->tree);
+	for (uint32_t i = NODE_FIRST; i < end && fs->sched.times_pending > 0; i++) {
+		struct node *n = fs_node(fs, i);
+		int dirfd;
+		const char *name;
+		if (!n->name || !(n->flags & NODE_TIMES))
+			continue;
+		const struct timespec ts[2] = {{.tv_nsec = UTIME_OMIT}, n->mtime};
+		if (node_place_lower(fs, i, &dirfd, &name) == 0)
+			fs->lower.sys->utimensat(dirfd, name, ts, AT_SYMLINK_NOFOLLOW);
+		n->flags &= ~(uint32_t)NODE_TIMES;
+		__atomic_sub_fetch(&fs->sched.times_pending, 1, __ATOMIC_RELEASE);
+		node_reap(&fs->nodes, i);
+	}
+	pthread_rwlock_unlock(&fs->tree);
+}
+
+/* --- the epoch ----------------------------------------------------------- */
+
+static int run_batch(struct clawfs *fs, struct job *jobs, const uint32_t *slots, uint32_t count,
+		     enum policy_cause cause)
+{
+	uint32_t begun = 0;
+	int done = 0, error = 0;
+	bool wrote = false;
+
+	for (uint32_t i = 0; i < count; i++)
+		if (job_begin(fs, &jobs[begun], slots[i], cause))
+			begun++;
+	if (!begun)
+		return 0;
+	for (uint32_t i = 0; i < begun; i++)
+		job_write(fs, &jobs[i]);
+	for (uint32_t i = 0; i < begun; i++)
+		wrote |= !jobs[i].identical && !jobs[i].cancelled;
+	/* The card is written anyway: what waited for that goes along. */
+	if (wrote)
+		epoch_set_times(fs);
+	sync_files(fs, jobs, begun);
+	for (uint32_t i = 0; i < begun; i++)
+		job_commit(fs, &jobs[i]);
+	sync_dirs(fs, jobs, begun);
+	msec_t now = clock_now();
+	for (uint32_t i = 0; i < begun; i++) {
+		if (jobs[i].error && !error)
+			error = jobs[i].error;
+		/* A cancelled one may be dirty under another name. */
+		done += !jobs[i].error && !jobs[i].cancelled;
+		job_end(fs, &jobs[i], now);
+	}
+	return error ? error : done;
+}
+
+int epoch_run(struct clawfs *fs, const uint32_t *slots, uint32_t count, enum policy_cause cause)
+{
+	int done = 0, error = 0;
+	struct job *jobs = malloc(sizeof(*jobs) * (count < EPOCH_JOBS ? count : EPOCH_JOBS));
+
+	if (!jobs)
+		return -ENOMEM;
+	for (uint32_t at = 0; at < count; at += EPOCH_JOBS) {
+		uint32_t n = count - at < EPOCH_JOBS ? count - at : EPOCH_JOBS;
+		int rc = run_batch(fs, jobs, slots + at, n, cause);
+		if (rc < 0 && !error)
+			error = rc;
+		if (rc > 0)
+			done += rc;
+	}
+	free(jobs);
+	return error ? error : done;
+}

@@ -1,0 +1,155 @@
+/* The content of one regular file that is open or in the upper.
+ *
+ *   place   bytes are                                        in the upper tree   fd_up
+ *   LOWER   in the lower file                                no                  -1
+ *   TAIL    [0, flushed) in the lower file,                  yes                 open
+ *           [flushed, size) in the upper file, which has
+ *           real data from the page that holds `flushed`
+ *   WHOLE   in the upper file                                yes                 open
+ *
+ *   F1 place LOWER: fd_up == -1, ram == 0, policy CLEAN unless nameless
+ *   F2 place TAIL: flushed <= size of the upper file; flushed == 0 when the node is not on the lower
+ *   F3 the node has the UPPER flag exactly when place is not LOWER and the node is no orphan
+ *   F4 readers > 0 implies a descriptor to read every byte from: fd_rd when place is LOWER, or when it
+ *      is TAIL and flushed > 0; writers > 0, place LOWER and `through` implies fd_wr
+ *   F5 `through` and policy CLEAN: place LOWER
+ *
+ * Transitions: file_raise (LOWER -> TAIL, WHOLE) on the first write of a
+ * cached class; file_settle (-> LOWER, or WHOLE -> TAIL) when a flush left
+ * nothing dirty and nobody writes. A file that is used in a way its class
+ * does not fit is materialised: flushed, then `through` until it is closed. */
+#ifndef CLAWFS_FILE_H
+#define CLAWFS_FILE_H
+
+#include "policy/policy.h"
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+struct clawfs;
+struct handle;
+
+enum file_place { PLACE_LOWER, PLACE_TAIL, PLACE_WHOLE };
+
+#define FILES_MAX (1u << 20)
+
+struct file {
+	pthread_rwlock_t lock;
+	uint32_t node;
+	/* attach lock */
+	uint32_t refs;	  /* handles, running flushes, and one for being in the upper */
+	uint32_t readers; /* handles that may read */
+	uint32_t writers; /* handles that may write */
+	/* file lock */
+	enum policy_class cls;
+	enum file_place place;
+	bool through; /* of no cached class, or materialised */
+	bool orphan;  /* the node has no name left */
+	int fd_rd;    /* on the lower; -1 */
+	int fd_wr;    /* on the lower; -1 */
+	int fd_up;    /* in the upper; -1 */
+	off_t flushed;
+	uint64_t marked;  /* inode of fd_up while before/ has a mark for it; 0 */
+	uint64_t version; /* counts changes of content */
+	/* sched lock */
+	struct policy_file policy;
+	uint64_t ram;
+	uint64_t app_writes, app_bytes; /* by applications, under the name it has */
+	uint32_t saves;			/* complete versions since the last flush began */
+	uint32_t in_flight_saves;
+};
+
+struct file *file_at(struct clawfs *fs, uint32_t slot);
+
+/* --- references; no file lock held --------------------------------------- */
+
+/* The node's content state, made if it has none, with one reference more;
+ * 0 without memory. Tree lock held. */
+uint32_t file_get(struct clawfs *fs, uint32_t node);
+void file_ref(struct clawfs *fs, uint32_t slot);
+/* The same for a content state that exists; 0 when the node has none. */
+uint32_t file_peek(struct clawfs *fs, uint32_t node);
+/* Gives one back; the last closes everything. The node may be freed by node_reap then. */
+void file_put(struct clawfs *fs, uint32_t slot);
+
+/* --- open files ---------------------------------------------------------- */
+
+/* Makes ready what `flags` (O_ACCMODE) needs, counts the handle and takes a
+ * reference. Tree lock held for reading. Negative errno as open(2). */
+int file_open(struct clawfs *fs, uint32_t node, int flags, uint32_t *slot);
+/* As file_open for a file that was just created on the lower as `fd`, which is taken over. */
+int file_open_created(struct clawfs *fs, uint32_t node, int flags, int fd, uint32_t *slot);
+/* Undoes file_open; settles a clean file. No lock held. */
+void file_close(struct clawfs *fs, struct handle *h, msec_t now);
+
+/* The class that the file's name gives it; hard-linked and special files are CLASS_THROUGH. Tree lock held. */
+enum policy_class file_classify(struct clawfs *fs, uint32_t parent, const char *name);
+static inline bool class_is_cached(enum policy_class cls)
+{
+	return cls != CLASS_THROUGH && cls != CLASS_SQLITE;
+}
+static inline bool class_is_tail(enum policy_class cls)
+{
+	return cls == CLASS_LOG || cls == CLASS_APPEND;
+}
+
+/* --- content; no lock held ----------------------------------------------- */
+
+/* As pread(2). */
+ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t off);
+/* As pwrite(2); with O_APPEND in the handle at the end, whatever `off`. All
+ * of it or an error: -ENOSPC, -EIO, -EROFS and others of the lower (P9). */
+ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t len, off_t off, msec_t now);
+/* As ftruncate(2). `h` NULL for truncate(2) by name. */
+int file_truncate(struct clawfs *fs, uint32_t slot, struct handle *h, off_t size, msec_t now);
+/* As fallocate(2), lseek(2) with SEEK_DATA or SEEK_HOLE, copy_file_range(2) (which may copy less). What
+ * is in RAM has no holes; fallocate materialises it. */
+int file_fallocate(struct clawfs *fs, uint32_t slot, int mode, off_t off, off_t len, msec_t now);
+off_t file_seek(struct clawfs *fs, uint32_t slot, off_t off, int whence);
+ssize_t file_copy(struct clawfs *fs, struct handle *in, off_t in_off, struct handle *out, off_t out_off, size_t len,
+		  msec_t now);
+/* fsync(2), fdatasync(2): everything of the file is on the card when it
+ * returns 0 (P5). */
+int file_sync(struct clawfs *fs, uint32_t slot, struct handle *h, bool data_only, msec_t now);
+/* Flushes and makes the file `through` until it is closed. For names that are
+ * about to be linked, exchanged or moved out of their class. */
+int file_materialise(struct clawfs *fs, uint32_t slot, msec_t now);
+/* A file was just created through the handle: it is empty until it is written, and no version yet. */
+void file_rewrite_begin(struct clawfs *fs, struct handle *h, msec_t now);
+/* close(2) of a descriptor, maybe not the last: what was written is not to be lost in favour of the version
+ * before, should the daemon die (P6); it may not be complete yet. */
+void file_flush(struct clawfs *fs, struct handle *h);
+/* Whether file_flush has anything to do for handles of this file. */
+bool file_wants_flush(struct clawfs *fs, uint32_t slot);
+/* The handle's version is complete (close, fsync). */
+void file_rewrite_end(struct clawfs *fs, struct handle *h, msec_t now);
+
+/* --- for the flusher and for names; locks as said ------------------------ */
+
+/* Moves a clean file out of the upper, if nothing keeps it there. Tree lock for writing; takes the
+ * file lock. */
+void file_settle(struct clawfs *fs, uint32_t slot);
+/* The node is about to lose its last name, and has lost it: what open handles
+ * need is kept, nothing of it will be flushed. Tree lock for writing. The
+ * first may fail as open(2); the second gives back the upper's reference. */
+int file_orphan_prepare(struct clawfs *fs, uint32_t slot);
+void file_orphan(struct clawfs *fs, uint32_t slot);
+/* The version before need not be kept any more. File lock held for writing. */
+void file_unmark(struct clawfs *fs, uint32_t slot);
+/* Gives back the RAM of what a tail's flush has brought to the lower. File lock held for writing. */
+void file_punch(struct clawfs *fs, uint32_t slot);
+/* The node goes on under a name of class `cls`, in the upper. Tree lock for writing. */
+void file_reclass(struct clawfs *fs, uint32_t slot, enum policy_class cls);
+/* Waits until no flush of the file runs. No lock held. */
+void file_wait_flush(struct clawfs *fs, uint32_t slot);
+/* Takes over a file that lies in the upper: fd_up, and the place it has. One reference is kept for
+ * being in the upper; the caller sets the node's flag. Tree lock for writing. */
+void file_adopt(struct clawfs *fs, uint32_t slot, enum file_place place, off_t flushed, int fd_up);
+/* A change without bytes: mode, times, name. Tree lock held. */
+void file_touch(struct clawfs *fs, uint32_t slot, msec_t now);
+/* Names the first of F1-F5 that does not hold, or NULL. Tree lock and file lock held. */
+const char *file_check(struct clawfs *fs, uint32_t slot);
+
+#endif

@@ -1,0 +1,104 @@
+/* The one struct that main owns: everything a mount consists of.
+ *
+ * Locks, in the order in which they are taken:
+ *   1 tree         read-write. Names, and which path, flags and parent a node
+ *                  has. Held for writing across the lower's and the upper's
+ *                  change of a name, so that both change together.
+ *   2 file->lock   read-write, one a file. Where its bytes are and the bytes.
+ *                  Two are never held at once.
+ *   3 attach       node->file, file->refs, readers, writers.
+ *   4 sched.lock   file->policy, file->ram, the heap, RAM in use.
+ *   5 leaves       dirfd (opening a directory's descriptors), and those inside
+ *                  tables, stats and log.
+ * Nobody waits for the card with the tree lock or a file lock held for
+ * writing, but for the short calls that change a name on the lower. */
+#ifndef CLAWFS_FS_H
+#define CLAWFS_FS_H
+
+#include "fs/clock.h"
+#include "fs/file.h"
+#include "fs/handle.h"
+#include "fs/log.h"
+#include "fs/lower.h"
+#include "fs/node.h"
+#include "fs/sched.h"
+#include "fs/stats.h"
+#include "fs/upper.h"
+#include "policy/policy.h"
+#include <pthread.h>
+
+struct fuse_session;
+struct listing;
+
+struct clawfs {
+	struct policy_config config;
+	struct log *log;
+	struct stats *stats;
+	struct lower lower;
+	struct upper upper;
+	pthread_rwlock_t tree;
+	pthread_mutex_t attach;
+	pthread_mutex_t dirfd;
+	struct nodes nodes;
+	struct shm_table *files;
+	struct shm_table *handles;
+	struct sched sched;
+	struct listing **listings; /* by handle index; process memory */
+	struct fuse_session *session;
+	int live_fd; /* where to say that the mount is live; -1 */
+	char source[4096];
+	char mountpoint[4096];
+	unsigned dirfds_max;
+	unsigned left_out; /* entries of an earlier mount that could not be taken over: the upper is kept */
+	bool allow_other;
+};
+
+/* Sets up all but upper, lower and session, which must be open: tables, locks, flusher (not
+ * started). 0 or a negative errno. */
+int clawfs_init(struct clawfs *fs, msec_t now);
+void clawfs_fini(struct clawfs *fs);
+
+/* Who asks: from the FUSE request. */
+struct caller {
+	uid_t uid;
+	gid_t gid;
+};
+
+static inline struct node *fs_node(struct clawfs *fs, uint32_t node)
+{
+	return node_at(&fs->nodes, node);
+}
+
+/* The kernel has answered the mount: whoever started us may go on. session.c */
+void session_is_live(struct clawfs *fs);
+
+/* Keeps its reading lock from starving writers; see fs.c. */
+void rwlock_init(pthread_rwlock_t *lock);
+
+/* In debug builds: aborts with the rule that the node breaks. Tree lock held. */
+void clawfs_check(struct clawfs *fs, uint32_t node);
+
+/* --- attr.c -------------------------------------------------------------- */
+
+/* What stat(2) shows. Tree lock held. Negative errno as fstatat. */
+int node_stat(struct clawfs *fs, uint32_t node, struct stat *st);
+
+/* --- dirs.c: descriptors of directories; tree lock held, any way --------- */
+
+/* O_PATH descriptor of the directory on the lower, or in the upper (made
+ * there when need be); owned by the node. -ESTALE for an orphan without one. */
+int dir_lower(struct clawfs *fs, uint32_t dir);
+int dir_upper(struct clawfs *fs, uint32_t dir);
+/* Whether children of the directory can be on the lower at all. */
+bool dir_on_lower(struct clawfs *fs, uint32_t dir);
+/* A name in the directory changed: on the lower, which has stamped it then, or in RAM only, and then
+ * the mount shows times of its own. Tree lock for writing. */
+void dir_touch(struct clawfs *fs, uint32_t dir, bool lower);
+/* Closes descriptors when too many are open. Tree lock for writing. */
+void dirs_trim(struct clawfs *fs);
+/* Where the first name of `node` is: directory descriptor and string. The
+ * string is the node's own: valid while the tree lock is held. */
+int node_place_lower(struct clawfs *fs, uint32_t node, int *dirfd, const char **name);
+int node_place_upper(struct clawfs *fs, uint32_t node, int *dirfd, const char **name);
+
+#endif

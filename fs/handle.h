@@ -1,0 +1,18 @@
+/* Open files and directories; the index is the FUSE file handle. */
+#ifndef CLAWFS_HANDLE_H
+#define CLAWFS_HANDLE_H
+
+#include "fs/shm.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct handle {
+	uint32_t node;
+	uint32_t file;	/* regular files; the handle holds one reference */
+	uint32_t flags; /* O_ACCMODE, O_APPEND, O_SYNC, O_DSYNC as opened */
+	bool rewriting; /* truncated the file and has not ended that version; file->lock */
+};
+
+#define HANDLES_MAX (1u << 20)
+
+#endif

@@ -1,0 +1,49 @@
+/* One file's part in an epoch, step by step; see epoch.h. Each step is a
+ * function here, so that the order is to be read in epoch.c alone. */
+#ifndef CLAWFS_JOB_H
+#define CLAWFS_JOB_H
+
+#include "fs/fs.h"
+#include <limits.h>
+
+struct job {
+	uint32_t slot, node, parent;
+	char name[NAME_MAX + 1];
+	/* Says whether what is now called `name` descends from this file: a
+	 * save that is replaced by the next one while it is flushed may still
+	 * be renamed into place (P4 under steady saves), one whose name was
+	 * unlinked may not. */
+	uint64_t lineage;
+	uint64_t version;
+	enum policy_class cls;
+	enum policy_cause cause;
+	msec_t begin;
+	bool append;	/* the tail, else the whole */
+	bool own;	/* in place: the lower's file of this name is this one, attributes are kept */
+	bool retry;	/* an earlier flush failed: nothing on the lower can be trusted */
+	bool created;	/* a name appeared on the lower */
+	bool identical; /* the lower has these bytes already */
+	bool left;	/* an unfinished last line stays behind */
+	bool cancelled; /* the name is gone */
+	bool rewriting; /* it was being rewritten when this began, and is flushed all the same */
+	bool aborted;	/* its writer began to rewrite it after this began: no version to be had (P3) */
+	off_t from, to; /* bytes to write */
+	struct stat st; /* of the upper file */
+	int src;	/* on the upper file */
+	int fd;		/* on the lower file or its replacement */
+	int temp_dir;	/* where the replacement is; -1 none */
+	char temp[48];
+	int error;
+	bool active;
+};
+
+/* Takes what is dirty: false when there is nothing to do. */
+bool job_begin(struct clawfs *fs, struct job *job, uint32_t slot, enum policy_cause cause);
+/* Writes to the lower, without waiting for the card. */
+void job_write(struct clawfs *fs, struct job *job);
+/* Renames a replacement into place. */
+void job_commit(struct clawfs *fs, struct job *job);
+/* Books the outcome; closes and frees. `now` is when it was durable. */
+void job_end(struct clawfs *fs, struct job *job, msec_t now);
+
+#endif

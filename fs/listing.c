@@ -1,0 +1,141 @@
+#include "fs/listing.h"
+#include "fs/names.h"
+#include <dirent.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct listing *listing_create(void)
+{
+	return calloc(1, sizeof(struct listing));
+}
+
+void listing_destroy(struct listing *list)
+{
+	if (!list)
+		return;
+	free(list->data);
+	free(list->offset);
+	free(list);
+}
+
+/* Room for `need` bytes in all; what was there is kept. */
+static void *grown(void *data, size_t *room, size_t need)
+{
+	size_t size = *room ? *room : 4096;
+
+	while (size < need)
+		size *= 2;
+	if (data && size == *room)
+		return data;
+	void *more = realloc(data, size);
+	if (more)
+		*room = size;
+	return more;
+}
+
+static bool reserve(struct listing *list, size_t more)
+{
+	char *data = grown(list->data, &list->room, list->used + more);
+
+	if (data)
+		list->data = data;
+	return data != NULL;
+}
+
+bool listing_add(struct listing *list, const char *name, uint64_t ino, uint8_t type)
+{
+	size_t len = strlen(name) + 1;
+	size_t size = (sizeof(struct listing_entry) + len + 7) & ~(size_t)7;
+
+	if (!reserve(list, size))
+		return false;
+	uint32_t *offset = grown(list->offset, &list->offset_room, (list->count + 1) * sizeof(*offset));
+	if (!offset)
+		return false;
+	list->offset = offset;
+	struct listing_entry *e = (struct listing_entry *)(list->data + list->used);
+	e->ino = ino;
+	e->type = type;
+	memcpy(e->name, name, len);
+	list->offset[list->count++] = (uint32_t)list->used;
+	list->used += size;
+	return true;
+}
+
+bool listing_text(struct listing *list, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	int need = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	if (need < 0 || !reserve(list, (size_t)need + 1))
+		return false;
+	va_start(args, format);
+	vsnprintf(list->data + list->used, (size_t)need + 1, format, args);
+	va_end(args);
+	list->used += (size_t)need;
+	return true;
+}
+
+const struct listing_entry *listing_at(const struct listing *list, uint32_t index)
+{
+	return (const struct listing_entry *)(list->data + list->offset[index]);
+}
+
+struct dir_walk {
+	struct clawfs *fs;
+	struct listing *list;
+	uint32_t dir;
+};
+
+static int add_lower(void *arg, const char *name, uint64_t ino, unsigned char type)
+{
+	struct dir_walk *w = arg;
+
+	if (name_is_reserved(w->dir, name))
+		return 0;
+	uint32_t node = node_find(&w->fs->nodes, w->dir, name);
+	if (node) {
+		const struct node *n = fs_node(w->fs, node);
+		ino = n->ino;
+		type = (unsigned char)IFTODT(n->type);
+	}
+	return listing_add(w->list, name, ino, type) ? 0 : -ENOMEM;
+}
+
+struct listing *listing_read_dir(struct clawfs *fs, uint32_t dir, int *rc)
+{
+	struct dir_walk w = {.fs = fs, .list = listing_create(), .dir = dir};
+
+	*rc = -ENOMEM;
+	if (!w.list)
+		return NULL;
+	/* One lock throughout, so that a file which a flush brings to the lower
+	 * meanwhile is neither missed nor seen twice. */
+	pthread_rwlock_rdlock(&fs->tree);
+	const struct node *n = fs_node(fs, dir);
+	uint32_t parent = node_parent(&fs->nodes, dir);
+	bool ok = listing_add(w.list, ".", n->ino, DT_DIR) &&
+		  listing_add(w.list, "..", fs_node(fs, parent ? parent : dir)->ino, DT_DIR);
+	for (uint32_t child = n->ram_head; ok && child; child = fs_node(fs, child)->ram_next) {
+		const struct node *c = fs_node(fs, child);
+		ok = listing_add(w.list, name_at(&fs->nodes, c->name)->text, c->ino, (uint8_t)IFTODT(c->type));
+	}
+	if (ok)
+		*rc = 0;
+	/* A directory that was removed under somebody is empty. */
+	if (ok && n->flags & NODE_LOWER) {
+		int fd = dir_lower(fs, dir);
+		*rc = fd < 0 ? fd : lower_list(&fs->lower, fd, add_lower, &w);
+	}
+	pthread_rwlock_unlock(&fs->tree);
+	if (*rc < 0) {
+		listing_destroy(w.list);
+		return NULL;
+	}
+	return w.list;
+}

@@ -1,0 +1,37 @@
+/* What an open directory, or an open file below .clawfs, shows: taken once,
+ * when it is first read, so that offsets stay what they were while names come
+ * and go (POSIX readdir: a name that is neither added nor removed meanwhile
+ * is returned exactly once). Process memory: a successor takes it again. */
+#ifndef CLAWFS_LISTING_H
+#define CLAWFS_LISTING_H
+
+#include "fs/fs.h"
+
+struct listing {
+	char *data;
+	size_t used, room;
+	uint32_t *offset;   /* of each entry in data */
+	size_t offset_room; /* bytes */
+	uint32_t count;
+};
+
+struct listing_entry {
+	uint64_t ino;
+	uint8_t type; /* DT_* */
+	char name[];
+};
+
+struct listing *listing_create(void);
+void listing_destroy(struct listing *list);
+
+/* Appends one entry, or plain text. False without memory. */
+bool listing_add(struct listing *list, const char *name, uint64_t ino, uint8_t type);
+bool listing_text(struct listing *list, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+const struct listing_entry *listing_at(const struct listing *list, uint32_t index);
+
+/* Names of a directory of the mount, "." and ".." first: the lower's, and
+ * those in RAM only. Takes the tree lock. NULL with *rc set. */
+struct listing *listing_read_dir(struct clawfs *fs, uint32_t dir, int *rc);
+
+#endif

@@ -1,0 +1,26 @@
+/* clawfs: a file system over an application's data directory that turns many
+ * small writes into few. See README.md and fs/DESIGN.md. */
+#include "fs/options.h"
+#include "fs/session.h"
+#include <stdlib.h>
+
+int main(int argc, char **argv)
+{
+	struct options *options = malloc(sizeof(*options));
+	int status = 2;
+
+	if (!options)
+		return 1;
+	switch (options_parse(options, argc, argv)) {
+	case OPTIONS_RUN:
+		status = session_run(options);
+		break;
+	case OPTIONS_DONE:
+		status = 0;
+		break;
+	case OPTIONS_USAGE:
+		break;
+	}
+	free(options);
+	return status;
+}

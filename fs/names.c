@@ -1,0 +1,487 @@
+/* Finding and making names. Removing: remove.c; moving: rename.c. */
+#include "fs/names.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+bool name_is_reserved(uint32_t parent, const char *name)
+{
+	if (parent == NODE_ROOT && strcmp(name, LOWER_TEMP_DIR) == 0)
+		return true;
+	return strncmp(name, LOWER_TEMP_PREFIX, strlen(LOWER_TEMP_PREFIX)) == 0;
+}
+
+int name_enter(struct clawfs *fs, uint32_t parent, const char *name, const struct stat *st, uint32_t *node)
+{
+	struct nodes *ns = &fs->nodes;
+	/* Another name of a file that is known: hard links share the node. */
+	uint32_t known = S_ISDIR(st->st_mode) ? 0 : node_find_lower(ns, st->st_dev, st->st_ino);
+	int rc;
+
+	if (known) {
+		rc = node_name_add(ns, known, parent, name);
+		if (rc < 0)
+			return rc;
+		uint32_t slot = file_peek(fs, known);
+		if (slot) {
+			struct file *f = file_at(fs, slot);
+			pthread_rwlock_wrlock(&f->lock);
+			f->orphan = false;
+			f->through = true;
+			pthread_rwlock_unlock(&f->lock);
+			file_put(fs, slot);
+		}
+		*node = known;
+		return 0;
+	}
+	*node = node_new(ns, st->st_mode);
+	if (!*node)
+		return -ENOMEM;
+	rc = node_name_add(ns, *node, parent, name);
+	if (rc < 0) {
+		node_reap(ns, *node);
+		return rc;
+	}
+	node_set_lower(ns, *node, st->st_dev, st->st_ino);
+	fs_node(fs, *node)->lineage = node_new_lineage(ns);
+	return 0;
+}
+
+int name_resolve(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *node)
+{
+	struct stat st;
+
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	*node = node_find(&fs->nodes, parent, name);
+	if (*node)
+		return 0;
+	if (name_is_reserved(parent, name) || !dir_on_lower(fs, parent))
+		return -ENOENT;
+	int dir = dir_lower(fs, parent);
+	if (dir < 0)
+		return dir;
+	if (fs->lower.sys->fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return name_enter(fs, parent, name, &st, node);
+}
+
+/* The kernel gets the node: one reference more, and what stat shows. */
+static int give(struct clawfs *fs, uint32_t node, struct stat *st)
+{
+	int rc = node_stat(fs, node, st);
+
+	if (rc == 0)
+		__atomic_add_fetch(&fs_node(fs, node)->nlookup, 1, __ATOMIC_RELAXED);
+	return rc;
+}
+
+int fs_lookup(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *node, struct stat *st)
+{
+	int rc;
+
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	pthread_rwlock_rdlock(&fs->tree);
+	*node = node_find(&fs->nodes, parent, name);
+	rc = *node ? give(fs, *node, st) : 0;
+	bool known = *node != 0;
+	/* Asked of the card without keeping others from their names; entered below. */
+	if (!known && dir_on_lower(fs, parent)) {
+		int dir = dir_lower(fs, parent);
+		if (dir < 0)
+			rc = dir;
+		else if (fs->lower.sys->fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) < 0)
+			rc = -errno;
+	} else if (!known) {
+		rc = -ENOENT;
+	}
+	pthread_rwlock_unlock(&fs->tree);
+	if (known || rc < 0)
+		return rc;
+
+	pthread_rwlock_wrlock(&fs->tree);
+	dirs_trim(fs);
+	rc = name_resolve(fs, parent, name, node);
+	if (rc == 0)
+		rc = give(fs, *node, st);
+	pthread_rwlock_unlock(&fs->tree);
+	return rc;
+}
+
+void fs_forget(struct clawfs *fs, uint32_t node, uint64_t count)
+{
+	if (node < NODE_FIRST)
+		return;
+	pthread_rwlock_wrlock(&fs->tree);
+	struct node *n = fs_node(fs, node);
+	n->nlookup -= count < n->nlookup ? count : n->nlookup;
+	node_reap(&fs->nodes, node);
+	pthread_rwlock_unlock(&fs->tree);
+}
+
+/* --- making -------------------------------------------------------------- */
+
+/* Nothing of that name is there. Tree lock for writing. */
+static int check_absent(struct clawfs *fs, uint32_t parent, const char *name)
+{
+	uint32_t node;
+
+	if (name_is_reserved(parent, name))
+		return -EEXIST;
+	/* A directory that was removed while somebody is in it. */
+	if (fs_node(fs, parent)->flags & NODE_ORPHAN)
+		return -ENOENT;
+	int rc = name_resolve(fs, parent, name, &node);
+	return rc == 0 ? -EEXIST : rc == -ENOENT ? 0 : rc;
+}
+
+/* Owner and mode of what is made in the upper, as the lower's file system
+ * would give them: a set-group-id directory hands its group on. */
+static int own_upper(struct clawfs *fs, uint32_t parent, int dir, const char *name, struct caller who, mode_t mode)
+{
+	struct stat st;
+
+	int rc = node_stat(fs, parent, &st);
+	if (rc < 0)
+		return rc;
+	if (st.st_mode & S_ISGID) {
+		who.gid = st.st_gid;
+		if (S_ISDIR(mode))
+			mode |= S_ISGID;
+	}
+	if ((who.uid != geteuid() || who.gid != getegid()) &&
+	    fchownat(dir, name, who.uid, who.gid, AT_SYMLINK_NOFOLLOW) < 0 && fs->lower.privileged)
+		return -errno;
+	if (!S_ISLNK(mode) && fchmodat(dir, name, mode & 07777, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+int name_enter_upper(struct clawfs *fs, uint32_t parent, const char *name, mode_t type, uint32_t *node)
+{
+	struct nodes *ns = &fs->nodes;
+
+	*node = node_new(ns, type);
+	if (!*node)
+		return -ENOMEM;
+	int rc = node_name_add(ns, *node, parent, name);
+	if (rc < 0) {
+		node_reap(ns, *node);
+		return rc;
+	}
+	struct node *n = fs_node(fs, *node);
+	n->flags |= NODE_UPPER;
+	n->lineage = node_new_lineage(ns);
+	node_set_ino(ns, *node);
+	node_ram_add(ns, *node);
+	dir_touch(fs, parent, false);
+	return 0;
+}
+
+/* A regular file in RAM. */
+static int make_upper_file(struct clawfs *fs, struct caller who, uint32_t parent, const char *name, mode_t mode,
+			   enum policy_class cls, uint32_t *node)
+{
+	int dir = dir_upper(fs, parent);
+	if (dir < 0)
+		return dir;
+	int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	int rc = own_upper(fs, parent, dir, name, who, S_IFREG | (mode & 07777));
+	if (rc == 0)
+		rc = name_enter_upper(fs, parent, name, S_IFREG, node);
+	if (rc == 0) {
+		uint32_t slot = file_get(fs, *node);
+		if (slot) {
+			file_adopt(fs, slot, class_is_tail(cls) ? PLACE_TAIL : PLACE_WHOLE, 0, fd);
+			file_put(fs, slot);
+			return 0;
+		}
+		rc = -ENOMEM;
+		node_ram_remove(&fs->nodes, *node);
+		node_name_remove(&fs->nodes, *node, parent, name);
+		fs_node(fs, *node)->flags = NODE_ORPHAN | NODE_FOREIGN;
+		node_reap(&fs->nodes, *node);
+	}
+	close(fd);
+	unlinkat(dir, name, 0);
+	return rc;
+}
+
+/* Enters what was just made on the lower. */
+static int enter_lower(struct clawfs *fs, uint32_t parent, int dir, const char *name, uint32_t *node)
+{
+	struct stat st;
+
+	dir_touch(fs, parent, true);
+	if (fs->lower.sys->fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return name_enter(fs, parent, name, &st, node);
+}
+
+static int create_locked(struct clawfs *fs, struct caller who, uint32_t parent, const char *name, mode_t mode,
+			 int flags, msec_t now, uint32_t *node, uint32_t *slot)
+{
+	enum policy_class cls = file_classify(fs, parent, name);
+	int rc;
+
+	if (class_is_cached(cls)) {
+		rc = make_upper_file(fs, who, parent, name, mode, cls, node);
+		if (rc < 0)
+			return rc;
+		rc = file_open(fs, *node, flags, slot);
+		if (rc == 0)
+			file_touch(fs, *slot, now);
+		return rc;
+	}
+	int dir = dir_lower(fs, parent);
+	if (dir < 0)
+		return dir;
+	lower_become(&fs->lower, who.uid, who.gid);
+	int fd = lower_open(&fs->lower, dir, name, (flags & O_ACCMODE) | O_CREAT | O_EXCL, mode);
+	lower_return(&fs->lower);
+	if (fd < 0)
+		return fd;
+	rc = enter_lower(fs, parent, dir, name, node);
+	if (rc < 0) {
+		close(fd);
+		return rc;
+	}
+	return file_open_created(fs, *node, flags, fd, slot);
+}
+
+int fs_create(struct clawfs *fs, struct caller who, uint32_t parent, const char *name, mode_t mode, int flags,
+	      msec_t now, uint32_t *node, struct stat *st, uint32_t *slot, bool *created)
+{
+	bool given_up = false;
+
+	pthread_rwlock_wrlock(&fs->tree);
+	int rc = check_absent(fs, parent, name);
+	*created = rc == 0;
+	if (rc == -EEXIST && !(flags & O_EXCL) && !name_is_reserved(parent, name)) {
+		rc = name_resolve(fs, parent, name, node);
+		if (rc == 0 && !S_ISREG(fs_node(fs, *node)->type))
+			rc = -EEXIST;
+		if (rc == 0)
+			rc = file_open(fs, *node, flags, slot);
+	} else if (rc == 0) {
+		rc = create_locked(fs, who, parent, name, mode, flags, now, node, slot);
+	}
+	if (rc == 0) {
+		rc = give(fs, *node, st);
+		given_up = rc < 0;
+	}
+	pthread_rwlock_unlock(&fs->tree);
+	if (given_up) {
+		struct handle h = {.node = *node, .file = *slot, .flags = (uint32_t)flags};
+		file_close(fs, &h, now);
+	}
+	return rc;
+}
+
+int fs_tmpfile(struct clawfs *fs, struct caller who, uint32_t parent, mode_t mode, int flags, uint32_t *node,
+	       struct stat *st, uint32_t *slot)
+{
+	struct nodes *ns = &fs->nodes;
+	int rc;
+
+	pthread_rwlock_wrlock(&fs->tree);
+	int dir = dir_on_lower(fs, parent) ? dir_lower(fs, parent) : -EOPNOTSUPP;
+	if (dir < 0) {
+		rc = dir;
+		goto out;
+	}
+	lower_become(&fs->lower, who.uid, who.gid);
+	int fd = lower_open(&fs->lower, dir, ".", (flags & O_ACCMODE) | O_TMPFILE | (flags & O_EXCL), mode);
+	lower_return(&fs->lower);
+	if (fd < 0) {
+		rc = fd;
+		goto out;
+	}
+	*node = node_new(ns, S_IFREG);
+	if (!*node) {
+		close(fd);
+		rc = -ENOMEM;
+		goto out;
+	}
+	struct node *n = fs_node(fs, *node);
+	n->flags |= NODE_ORPHAN;
+	n->lower_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	ns->dirfds += n->lower_fd >= 0;
+	node_set_ino(ns, *node);
+	rc = file_open_created(fs, *node, flags, fd, slot);
+	if (rc == 0)
+		rc = give(fs, *node, st);
+	node_reap(ns, *node);
+out:
+	pthread_rwlock_unlock(&fs->tree);
+	return rc;
+}
+
+int fs_mknod(struct clawfs *fs, struct caller who, uint32_t parent, const char *name, mode_t mode, dev_t dev,
+	     msec_t now, uint32_t *node, struct stat *st)
+{
+	pthread_rwlock_wrlock(&fs->tree);
+	int rc = check_absent(fs, parent, name);
+	if (rc < 0)
+		goto out;
+	enum policy_class cls = S_ISREG(mode) ? file_classify(fs, parent, name) : CLASS_THROUGH;
+	if (class_is_cached(cls)) {
+		rc = make_upper_file(fs, who, parent, name, mode, cls, node);
+		if (rc == 0) {
+			uint32_t slot = file_peek(fs, *node);
+			file_touch(fs, slot, now);
+			file_put(fs, slot);
+		}
+	} else if (!dir_on_lower(fs, parent)) {
+		int dir = dir_upper(fs, parent);
+		rc = dir < 0 ? dir : mknodat(dir, name, mode, dev) < 0 ? -errno : 0;
+		if (rc == 0)
+			rc = own_upper(fs, parent, dir, name, who, mode);
+		if (rc == 0)
+			rc = name_enter_upper(fs, parent, name, mode, node);
+	} else {
+		int dir = dir_lower(fs, parent);
+		lower_become(&fs->lower, who.uid, who.gid);
+		rc = dir < 0 ? dir : fs->lower.sys->mknodat(dir, name, mode, dev) < 0 ? -errno : 0;
+		lower_return(&fs->lower);
+		if (rc == 0)
+			rc = enter_lower(fs, parent, dir, name, node);
+	}
+	if (rc == 0)
+		rc = give(fs, *node, st);
+out:
+	pthread_rwlock_unlock(&fs->tree);
+	return rc;
+}
+
+int fs_symlink(struct clawfs *fs, struct caller who, const char *target, uint32_t parent, const char *name,
+	       uint32_t *node, struct stat *st)
+{
+	pthread_rwlock_wrlock(&fs->tree);
+	int rc = check_absent(fs, parent, name);
+	if (rc < 0)
+		goto out;
+	if (!dir_on_lower(fs, parent)) {
+		int dir = dir_upper(fs, parent);
+		rc = dir < 0 ? dir : symlinkat(target, dir, name) < 0 ? -errno : 0;
+		if (rc == 0)
+			rc = own_upper(fs, parent, dir, name, who, S_IFLNK);
+		if (rc == 0)
+			rc = name_enter_upper(fs, parent, name, S_IFLNK, node);
+	} else {
+		int dir = dir_lower(fs, parent);
+		lower_become(&fs->lower, who.uid, who.gid);
+		rc = dir < 0 ? dir : fs->lower.sys->symlinkat(target, dir, name) < 0 ? -errno : 0;
+		lower_return(&fs->lower);
+		if (rc == 0)
+			rc = enter_lower(fs, parent, dir, name, node);
+	}
+	if (rc == 0)
+		rc = give(fs, *node, st);
+out:
+	pthread_rwlock_unlock(&fs->tree);
+	return rc;
+}
+
+int fs_mkdir(struct clawfs *fs, struct caller who, uint32_t parent, const char *name, mode_t mode, uint32_t *node,
+	     struct stat *st)
+{
+	char path[PATH_MAX];
+
+	pthread_rwlock_wrlock(&fs->tree);
+	int rc = check_absent(fs, parent, name);
+	if (rc < 0)
+		goto out;
+	bool ram = !dir_on_lower(fs, parent);
+	if (!ram && node_child_path(&fs->nodes, parent, name, path, sizeof(path)) == 0)
+		ram = policy_classify_dir_volatile(&fs->config.rules, path);
+	if (ram) {
+		int dir = dir_upper(fs, parent);
+		rc = dir < 0 ? dir : mkdirat(dir, name, 0700) < 0 ? -errno : 0;
+		if (rc == 0)
+			rc = own_upper(fs, parent, dir, name, who, S_IFDIR | (mode & 07777));
+		if (rc == 0)
+			rc = name_enter_upper(fs, parent, name, S_IFDIR, node);
+	} else {
+		int dir = dir_lower(fs, parent);
+		lower_become(&fs->lower, who.uid, who.gid);
+		rc = dir < 0 ? dir : fs->lower.sys->mkdirat(dir, name, mode) < 0 ? -errno : 0;
+		lower_return(&fs->lower);
+		if (rc == 0)
+			rc = enter_lower(fs, parent, dir, name, node);
+	}
+	if (rc == 0)
+		rc = give(fs, *node, st);
+out:
+	pthread_rwlock_unlock(&fs->tree);
+	return rc;
+}
+
+int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name, msec_t now, struct stat *st)
+{
+	struct nodes *ns = &fs->nodes;
+	struct node *n = fs_node(fs, node);
+	struct stat lower = {0};
+	int rc;
+
+	/* Several names, maybe of several classes, make it a plain file. */
+	uint32_t slot = file_peek(fs, node);
+	if (slot) {
+		rc = file_materialise(fs, slot, now);
+		file_put(fs, slot);
+		if (rc < 0)
+			return rc;
+	}
+	pthread_rwlock_wrlock(&fs->tree);
+	rc = check_absent(fs, parent, name);
+	if (rc == 0 && n->flags & NODE_UPPER)
+		rc = S_ISREG(n->type) ? -EAGAIN : -EXDEV;
+	if (rc == 0 && !dir_on_lower(fs, parent))
+		rc = dir_materialise(fs, parent, now);
+	if (rc < 0)
+		goto out;
+	int newdir = dir_lower(fs, parent), dir = -1;
+	const char *old = "";
+	if (newdir < 0) {
+		rc = newdir;
+		goto out;
+	}
+	if (n->flags & NODE_ORPHAN) {
+		struct lower_fdpath path = lower_fdpath(n->lower_fd);
+		rc = n->lower_fd < 0								       ? -ESTALE
+		     : fs->lower.sys->linkat(AT_FDCWD, path.text, newdir, name, AT_SYMLINK_FOLLOW) < 0 ? -errno
+												       : 0;
+	} else {
+		rc = node_place_lower(fs, node, &dir, &old);
+		if (rc == 0 && fs->lower.sys->linkat(dir, old, newdir, name, 0) < 0)
+			rc = -errno;
+	}
+	if (rc == 0 && fs->lower.sys->fstatat(newdir, name, &lower, AT_SYMLINK_NOFOLLOW) < 0)
+		rc = -errno;
+	if (rc == 0)
+		rc = node_name_add(ns, node, parent, name);
+	if (rc < 0)
+		goto out;
+	node_set_lower(ns, node, lower.st_dev, lower.st_ino);
+	if (!n->lineage)
+		n->lineage = node_new_lineage(ns);
+	dir_touch(fs, parent, true);
+	slot = file_peek(fs, node);
+	if (slot) {
+		struct file *f = file_at(fs, slot);
+		pthread_rwlock_wrlock(&f->lock);
+		f->through = true;
+		f->orphan = false;
+		pthread_rwlock_unlock(&f->lock);
+		file_put(fs, slot);
+	}
+	rc = give(fs, node, st);
+out:
+	pthread_rwlock_unlock(&fs->tree);
+	return rc;
+}

@@ -1,0 +1,158 @@
+/* Removing names, and what becomes of nodes without one. */
+#include "fs/names.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+void node_anchor(struct clawfs *fs, uint32_t node)
+{
+	struct node *n = fs_node(fs, node);
+	int dir;
+	const char *name;
+
+	/* With newer content in the upper, the lower's file is not what it was. */
+	if (n->lower_fd >= 0 || !(n->flags & NODE_OWN) || n->flags & NODE_UPPER ||
+	    !__atomic_load_n(&n->nlookup, __ATOMIC_RELAXED))
+		return;
+	if (node_place_lower(fs, node, &dir, &name) < 0)
+		return;
+	int fd = lower_open(&fs->lower, dir, name, O_PATH, 0);
+	if (fd >= 0) {
+		n->lower_fd = fd;
+		fs->nodes.dirfds++;
+	}
+}
+
+/* Whether the lower's file has further names, which we may never have seen. */
+static bool has_other_names(struct clawfs *fs, const struct node *n, bool hidden)
+{
+	struct stat st;
+
+	return !S_ISDIR(n->type) && n->flags & NODE_OWN && n->lower_fd >= 0 &&
+	       fs->lower.sys->fstat(n->lower_fd, &st) == 0 && st.st_nlink > (nlink_t)hidden;
+}
+
+void name_gone(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name, bool hidden)
+{
+	struct nodes *ns = &fs->nodes;
+	struct node *n = fs_node(fs, node);
+
+	if (node_in_ram(ns, node))
+		node_ram_remove(ns, node);
+	node_name_remove(ns, node, parent, name);
+	if (n->name)
+		return;
+	if (n->flags & NODE_TIMES) {
+		n->flags &= ~(uint32_t)NODE_TIMES;
+		__atomic_sub_fetch(&fs->sched.times_pending, 1, __ATOMIC_RELEASE);
+	}
+	uint32_t slot = file_peek(fs, node);
+	if (has_other_names(fs, n, hidden)) {
+		/* Found again by its identity when another name is looked up. */
+		n->flags = (n->flags & ~(uint32_t)NODE_LOWER) | NODE_ORPHAN;
+	} else {
+		node_unset_own(ns, node);
+		n->flags &= ~(uint32_t)(NODE_LOWER | NODE_UPPER);
+		n->flags |= NODE_ORPHAN;
+	}
+	if (slot) {
+		file_orphan(fs, slot);
+		file_put(fs, slot);
+	}
+	clawfs_check(fs, node);
+	node_reap(ns, node);
+}
+
+int fs_unlink(struct clawfs *fs, uint32_t parent, const char *name)
+{
+	uint32_t node;
+	struct upper_work hidden;
+	int updir = -1;
+
+	pthread_rwlock_wrlock(&fs->tree);
+	int rc = name_resolve(fs, parent, name, &node);
+	if (rc < 0)
+		goto out;
+	struct node *n = fs_node(fs, node);
+	if (S_ISDIR(n->type)) {
+		rc = -EISDIR;
+		goto out;
+	}
+	bool upper = n->flags & NODE_UPPER, lower = n->flags & NODE_LOWER;
+	uint32_t slot = file_peek(fs, node);
+	if (slot) {
+		rc = file_orphan_prepare(fs, slot);
+		file_put(fs, slot);
+		if (rc < 0)
+			goto out;
+	}
+	if (upper) {
+		/* Out of the tree first, so that a crash in between cannot
+		 * bring an older file back to life with these bytes. */
+		updir = dir_upper(fs, parent);
+		rc = updir < 0 ? updir : upper_hide(&fs->upper, updir, name, &hidden);
+		if (rc < 0)
+			goto out;
+	}
+	if (lower) {
+		node_anchor(fs, node);
+		int dir = dir_lower(fs, parent);
+		rc = dir < 0 ? dir : fs->lower.sys->unlinkat(dir, name, 0) < 0 ? -errno : 0;
+		if (rc < 0) {
+			if (upper)
+				upper_unhide(&fs->upper, &hidden, updir, name);
+			goto out;
+		}
+	}
+	if (upper)
+		upper_discard(&fs->upper, &hidden);
+	dir_touch(fs, parent, lower);
+	name_gone(fs, node, parent, name, false);
+out:
+	pthread_rwlock_unlock(&fs->tree);
+	return rc;
+}
+
+int fs_rmdir(struct clawfs *fs, uint32_t parent, const char *name)
+{
+	uint32_t node;
+
+	pthread_rwlock_wrlock(&fs->tree);
+	int rc = name_resolve(fs, parent, name, &node);
+	if (rc < 0)
+		goto out;
+	struct node *n = fs_node(fs, node);
+	if (!S_ISDIR(n->type)) {
+		rc = -ENOTDIR;
+		goto out;
+	}
+	if (n->ram_head) {
+		rc = -ENOTEMPTY;
+		goto out;
+	}
+	if (n->flags & NODE_LOWER) {
+		/* Somebody may still be in it. */
+		dir_lower(fs, node);
+		int dir = dir_lower(fs, parent);
+		rc = dir < 0 ? dir : fs->lower.sys->unlinkat(dir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+		if (rc < 0)
+			goto out;
+		if (__atomic_load_n(&n->mirror, __ATOMIC_RELAXED)) {
+			int updir = dir_upper(fs, parent);
+			if (updir >= 0)
+				unlinkat(updir, name, AT_REMOVEDIR);
+			n->mirror = 0;
+		}
+	} else {
+		dir_upper(fs, node);
+		int updir = dir_upper(fs, parent);
+		rc = updir < 0 ? updir : unlinkat(updir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+		if (rc < 0)
+			goto out;
+	}
+	dir_touch(fs, parent, n->flags & NODE_LOWER);
+	name_gone(fs, node, parent, name, false);
+out:
+	pthread_rwlock_unlock(&fs->tree);
+	return rc;
+}

@@ -1,0 +1,439 @@
+/* rename(2). One case is the reason for all this: a file that is in RAM only
+ * (`sessions.json.PID.UUID.tmp`) takes a name of a cached class, which is one
+ * rename in the upper and nothing on the lower. Everything else first brings
+ * what it touches onto the lower and then renames there. */
+#include "fs/names.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct rename {
+	uint32_t parent, new_parent;
+	const char *name, *new_name;
+	unsigned flags;
+	uint32_t src, dst; /* dst 0: the new name is free */
+	msec_t now;
+};
+
+static int rename_resolve(struct clawfs *fs, struct rename *r)
+{
+	int rc;
+
+	if (name_is_reserved(r->parent, r->name) || name_is_reserved(r->new_parent, r->new_name))
+		return -EPERM;
+	if (fs_node(fs, r->new_parent)->flags & NODE_ORPHAN)
+		return -ENOENT;
+	rc = name_resolve(fs, r->parent, r->name, &r->src);
+	if (rc < 0)
+		return rc;
+	rc = name_resolve(fs, r->new_parent, r->new_name, &r->dst);
+	if (rc == -ENOENT)
+		r->dst = 0;
+	else if (rc < 0)
+		return rc;
+	if (r->dst && r->flags & RENAME_NOREPLACE)
+		return -EEXIST;
+	if (r->flags & RENAME_EXCHANGE)
+		return r->dst ? 0 : -ENOENT;
+	bool src_dir = S_ISDIR(fs_node(fs, r->src)->type);
+	if (src_dir && node_is_below(&fs->nodes, r->new_parent, r->src))
+		return -EINVAL;
+	if (r->dst && r->dst != r->src) {
+		bool dst_dir = S_ISDIR(fs_node(fs, r->dst)->type);
+		if (src_dir != dst_dir)
+			return dst_dir ? -EISDIR : -ENOTDIR;
+		if (dst_dir && fs_node(fs, r->dst)->ram_head)
+			return -ENOTEMPTY;
+	}
+	return 0;
+}
+
+static void touch_parents(struct clawfs *fs, const struct rename *r, bool lower)
+{
+	dir_touch(fs, r->parent, lower);
+	if (r->new_parent != r->parent)
+		dir_touch(fs, r->new_parent, lower);
+}
+
+/* --- in RAM -------------------------------------------------------------- */
+
+/* Whether the fast path applies: the class of the new name, or CLASS_THROUGH
+ * when not. */
+static enum policy_class ram_class(struct clawfs *fs, const struct rename *r)
+{
+	const struct node *src = fs_node(fs, r->src);
+
+	if (r->flags & RENAME_EXCHANGE || !S_ISREG(src->type) || !(src->flags & NODE_UPPER) || src->flags & NODE_LOWER)
+		return CLASS_THROUGH;
+	/* The old file of several names would be hidden under all of them. */
+	if (r->dst && name_at(&fs->nodes, fs_node(fs, r->dst)->name)->sibling)
+		return CLASS_THROUGH;
+	enum policy_class cls = file_classify(fs, r->new_parent, r->new_name);
+	/* A log in the upper is a tail of the lower's file of its name, to
+	 * recovery too: it cannot hide another file. */
+	if (class_is_tail(cls) && r->dst && fs_node(fs, r->dst)->flags & NODE_LOWER)
+		return CLASS_THROUGH;
+	return class_is_cached(cls) ? cls : CLASS_THROUGH;
+}
+
+static int rename_in_ram(struct clawfs *fs, const struct rename *r, enum policy_class cls)
+{
+	struct nodes *ns = &fs->nodes;
+	struct node *src = fs_node(fs, r->src);
+	struct node *dst = r->dst ? fs_node(fs, r->dst) : NULL;
+	uint32_t slot = file_peek(fs, r->src), old_slot = r->dst ? file_peek(fs, r->dst) : 0;
+	int rc = 0;
+
+	if (old_slot)
+		rc = file_orphan_prepare(fs, old_slot);
+	int updir = dir_upper(fs, r->parent), new_updir = dir_upper(fs, r->new_parent);
+	if (rc == 0 && (updir < 0 || new_updir < 0))
+		rc = updir < 0 ? updir : new_updir;
+	if (rc < 0)
+		goto out;
+	if (dst)
+		node_anchor(fs, r->dst);
+	/* Everything that can fail, before anything that cannot be undone. */
+	node_ram_remove(ns, r->src);
+	rc = node_name_move(ns, r->src, r->parent, r->name, r->new_parent, r->new_name);
+	if (rc == 0 && renameat(updir, r->name, new_updir, r->new_name) < 0) {
+		rc = -errno;
+		node_name_move(ns, r->src, r->new_parent, r->new_name, r->parent, r->name);
+	}
+	if (rc < 0) {
+		node_ram_add(ns, r->src);
+		goto out;
+	}
+	bool hides = dst && dst->flags & NODE_LOWER;
+	if (hides)
+		src->flags |= NODE_LOWER;
+	else
+		node_ram_add(ns, r->src);
+	if (dst)
+		src->lineage = dst->lineage;
+	file_reclass(fs, slot, cls);
+	struct file *f = file_at(fs, slot);
+	pthread_mutex_lock(&fs->sched.lock);
+	if (f->policy.cls != cls)
+		stats_app_move(fs->stats, r->now, f->policy.cls, cls, f->app_writes, f->app_bytes);
+	policy_file_replace(&f->policy, cls, old_slot ? &file_at(fs, old_slot)->policy : NULL, r->now);
+	f->saves = 1 + (old_slot ? file_at(fs, old_slot)->saves : 0);
+	sched_update(fs, slot, f);
+	pthread_mutex_unlock(&fs->sched.lock);
+	touch_parents(fs, r, false);
+	/* It still has its name: of two with the same, ours is the newer. */
+	if (dst)
+		name_gone(fs, r->dst, r->new_parent, r->new_name, hides);
+	clawfs_check(fs, r->src);
+out:
+	if (old_slot)
+		file_put(fs, old_slot);
+	file_put(fs, slot);
+	return rc;
+}
+
+/* A directory in RAM that stays there. True when it was handled. */
+static bool rename_ram_dir(struct clawfs *fs, const struct rename *r, int *rc)
+{
+	struct nodes *ns = &fs->nodes;
+	char path[PATH_MAX];
+
+	if (r->flags & RENAME_EXCHANGE || fs_node(fs, r->src)->flags & NODE_LOWER)
+		return false;
+	if (r->dst && fs_node(fs, r->dst)->flags & NODE_LOWER)
+		return false;
+	bool stays = !dir_on_lower(fs, r->new_parent);
+	if (!stays && S_ISDIR(fs_node(fs, r->src)->type) &&
+	    node_child_path(ns, r->new_parent, r->new_name, path, sizeof(path)) == 0)
+		stays = policy_classify_dir_volatile(&fs->config.rules, path);
+	if (!stays)
+		return false;
+	int updir = dir_upper(fs, r->parent), new_updir = dir_upper(fs, r->new_parent);
+	*rc = updir < 0 ? updir : new_updir < 0 ? new_updir : 0;
+	if (*rc < 0)
+		return true;
+	node_ram_remove(ns, r->src);
+	*rc = node_name_move(ns, r->src, r->parent, r->name, r->new_parent, r->new_name);
+	if (*rc == 0 && renameat(updir, r->name, new_updir, r->new_name) < 0) {
+		*rc = -errno;
+		node_name_move(ns, r->src, r->new_parent, r->new_name, r->parent, r->name);
+	}
+	node_ram_add(ns, r->src);
+	if (*rc == 0) {
+		if (r->dst)
+			name_gone(fs, r->dst, r->new_parent, r->new_name, false);
+		touch_parents(fs, r, false);
+	}
+	return true;
+}
+
+/* --- on the lower -------------------------------------------------------- */
+
+static bool is_mirrored(struct clawfs *fs, uint32_t node)
+{
+	return node && S_ISDIR(fs_node(fs, node)->type) &&
+	       __atomic_load_n(&fs_node(fs, node)->mirror, __ATOMIC_RELAXED);
+}
+
+/* A file in the upper below `dir`, which is to be called `new_path`, whose class would be another there;
+ * its slot, referenced, or 0. What lies in the upper is recovered by the class of its path. */
+static uint32_t find_reclassed(struct clawfs *fs, uint32_t dir, const char *new_path)
+{
+	char old[PATH_MAX], moved[2 * PATH_MAX];
+	uint32_t end = shm_table_end(fs->files);
+
+	if (node_path(&fs->nodes, dir, old, sizeof(old)) < 0)
+		return 0;
+	size_t prefix = strlen(old);
+	for (uint32_t i = 1; i < end; i++) {
+		struct file *f = file_at(fs, i);
+		char path[PATH_MAX];
+		pthread_mutex_lock(&fs->attach);
+		uint32_t node = f->refs > 0 ? f->node : 0;
+		pthread_mutex_unlock(&fs->attach);
+		if (!node || !(fs_node(fs, node)->flags & NODE_UPPER) || !node_is_below(&fs->nodes, node, dir) ||
+		    !dir_on_lower(fs, node_parent(&fs->nodes, node)) ||
+		    node_path(&fs->nodes, node, path, sizeof(path)) < 0)
+			continue;
+		snprintf(moved, sizeof(moved), "%s%s", new_path, path + prefix);
+		if (policy_classify(&fs->config.rules, moved) != policy_classify(&fs->config.rules, path))
+			return file_peek(fs, node);
+	}
+	return 0;
+}
+
+/* What must be on the lower before the lower can rename: brings directories
+ * there at once; for a file, returns its slot, referenced, to be materialised
+ * without the lock. 0: all is there. */
+static int rename_prepare(struct clawfs *fs, const struct rename *r, uint32_t *slot)
+{
+	const uint32_t nodes[] = {r->parent, r->new_parent, r->src, r->dst};
+
+	*slot = 0;
+	for (int i = 0; i < 4; i++) {
+		if (!nodes[i])
+			continue;
+		struct node *n = fs_node(fs, nodes[i]);
+		if (S_ISDIR(n->type) && !(n->flags & NODE_LOWER)) {
+			int rc = dir_materialise(fs, nodes[i], r->now);
+			if (rc < 0)
+				return rc;
+		}
+	}
+	for (int i = 2; i < 4; i++) {
+		if (!nodes[i] || !(fs_node(fs, nodes[i])->flags & NODE_UPPER))
+			continue;
+		*slot = file_peek(fs, nodes[i]);
+		return *slot ? 0 : -EXDEV;
+	}
+	char path[PATH_MAX];
+	if (is_mirrored(fs, r->src) && node_child_path(&fs->nodes, r->new_parent, r->new_name, path, sizeof(path)) == 0)
+		*slot = find_reclassed(fs, r->src, path);
+	if (!*slot && r->flags & RENAME_EXCHANGE && is_mirrored(fs, r->dst) &&
+	    node_child_path(&fs->nodes, r->parent, r->name, path, sizeof(path)) == 0)
+		*slot = find_reclassed(fs, r->dst, path);
+	return 0;
+}
+
+/* How the upper's mirrors of directories follow a rename on the lower. */
+struct mirror_move {
+	bool needed, exchange;
+	uint32_t from_parent, to_parent;
+	const char *from, *to;
+};
+
+static struct mirror_move plan_mirrors(struct clawfs *fs, const struct rename *r)
+{
+	bool src = is_mirrored(fs, r->src), dst = r->flags & RENAME_EXCHANGE && is_mirrored(fs, r->dst);
+	struct mirror_move m = {
+		.needed = src || dst,
+		.from_parent = r->parent,
+		.to_parent = r->new_parent,
+		.from = r->name,
+		.to = r->new_name,
+	};
+
+	if (!m.needed || !(r->flags & RENAME_EXCHANGE))
+		return m;
+	if (S_ISDIR(fs_node(fs, r->src)->type) && S_ISDIR(fs_node(fs, r->dst)->type)) {
+		/* Both sides need something to exchange. */
+		dir_upper(fs, r->src);
+		dir_upper(fs, r->dst);
+		m.exchange = true;
+	} else if (dst) {
+		/* A directory for a file: only the directory is in the upper. */
+		m.from_parent = r->new_parent;
+		m.to_parent = r->parent;
+		m.from = r->new_name;
+		m.to = r->name;
+	}
+	return m;
+}
+
+/* Says so before the first side moves; the caller clears it after the second. */
+static int announce(struct clawfs *fs, const struct mirror_move *m)
+{
+	struct upper_intent *intent = calloc(1, sizeof(*intent));
+	struct stat lower, upper = {0};
+	int rc = intent ? 0 : -ENOMEM;
+
+	if (rc == 0)
+		rc = node_child_path(&fs->nodes, m->from_parent, m->from, intent->from, sizeof(intent->from));
+	if (rc == 0)
+		rc = node_child_path(&fs->nodes, m->to_parent, m->to, intent->to, sizeof(intent->to));
+	if (rc == 0 && fs->lower.sys->fstatat(dir_lower(fs, m->from_parent), m->from, &lower, AT_SYMLINK_NOFOLLOW) < 0)
+		rc = -errno;
+	if (rc == 0 && fstatat(dir_upper(fs, m->from_parent), m->from, &upper, AT_SYMLINK_NOFOLLOW) < 0 &&
+	    errno != ENOENT)
+		rc = -errno;
+	if (rc == 0) {
+		intent->lower_ino = lower.st_ino;
+		intent->upper_ino = upper.st_ino;
+		intent->exchange = m->exchange;
+		rc = upper_intent_set(&fs->upper, intent);
+	}
+	free(intent);
+	return rc;
+}
+
+static void move_mirrors(struct clawfs *fs, const struct mirror_move *m)
+{
+	int from = dir_upper(fs, m->from_parent), to = dir_upper(fs, m->to_parent);
+
+	if (from < 0 || to < 0 || renameat2(from, m->from, to, m->to, m->exchange ? RENAME_EXCHANGE : 0) < 0)
+		log_error(fs->log, "cannot move a directory in the upper: %s", strerror(errno));
+}
+
+/* Open files go on under the class of the new name. */
+static void reclass(struct clawfs *fs, uint32_t node)
+{
+	uint32_t slot = S_ISREG(fs_node(fs, node)->type) ? file_peek(fs, node) : 0;
+
+	if (!slot)
+		return;
+	const struct name *name = name_at(&fs->nodes, fs_node(fs, node)->name);
+	enum policy_class cls = name->sibling ? CLASS_THROUGH : file_classify(fs, name->parent, name->text);
+	file_reclass(fs, slot, cls);
+	pthread_mutex_lock(&fs->sched.lock);
+	struct file *f = file_at(fs, slot);
+	if (f->policy.state == POLICY_CLEAN)
+		policy_file_init(&f->policy, cls);
+	pthread_mutex_unlock(&fs->sched.lock);
+	file_put(fs, slot);
+}
+
+static int rename_on_lower(struct clawfs *fs, const struct rename *r)
+{
+	struct nodes *ns = &fs->nodes;
+	bool exchange = r->flags & RENAME_EXCHANGE;
+	int rc;
+
+	if (is_mirrored(fs, r->dst) && !exchange) {
+		/* Made again when needed, should the lower refuse below. */
+		struct node *dst = fs_node(fs, r->dst);
+		int new_updir = dir_upper(fs, r->new_parent);
+		if (new_updir < 0)
+			return new_updir;
+		if (unlinkat(new_updir, r->new_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			return -errno;
+		if (dst->upper_fd >= 0) {
+			close(dst->upper_fd);
+			ns->dirfds--;
+			dst->upper_fd = -1;
+		}
+		dst->mirror = 0;
+	}
+	struct mirror_move mirrors = plan_mirrors(fs, r);
+	if (r->dst && !exchange) {
+		uint32_t slot = file_peek(fs, r->dst);
+		rc = slot ? file_orphan_prepare(fs, slot) : 0;
+		if (slot)
+			file_put(fs, slot);
+		if (rc < 0)
+			return rc;
+		node_anchor(fs, r->dst);
+	}
+	int dir = dir_lower(fs, r->parent), new_dir = dir_lower(fs, r->new_parent);
+	if (dir < 0 || new_dir < 0)
+		return dir < 0 ? dir : new_dir;
+	rc = mirrors.needed ? announce(fs, &mirrors) : 0;
+	if (rc < 0)
+		return rc;
+	rc = node_name_move(ns, r->src, r->parent, r->name, r->new_parent, r->new_name);
+	if (rc == 0 && fs->lower.sys->renameat2(dir, r->name, new_dir, r->new_name, r->flags) < 0) {
+		rc = -errno;
+		node_name_move(ns, r->src, r->new_parent, r->new_name, r->parent, r->name);
+	}
+	if (rc == 0) {
+		if (mirrors.needed)
+			move_mirrors(fs, &mirrors);
+		if (exchange)
+			rc = node_name_move(ns, r->dst, r->new_parent, r->new_name, r->parent, r->name);
+		else if (r->dst)
+			name_gone(fs, r->dst, r->new_parent, r->new_name, false);
+		fs_node(fs, r->src)->lineage = node_new_lineage(ns);
+		reclass(fs, r->src);
+		if (exchange) {
+			fs_node(fs, r->dst)->lineage = node_new_lineage(ns);
+			reclass(fs, r->dst);
+		}
+		touch_parents(fs, r, true);
+		clawfs_check(fs, r->src);
+	}
+	if (mirrors.needed)
+		upper_intent_clear(&fs->upper);
+	return rc;
+}
+
+/* One attempt; 1 when a file (`slot`, referenced) must be materialised first. */
+static int rename_locked(struct clawfs *fs, struct rename *r, uint32_t *slot)
+{
+	int rc = rename_resolve(fs, r);
+
+	if (rc < 0 || r->src == r->dst)
+		return rc;
+	enum policy_class cls = ram_class(fs, r);
+	if (cls != CLASS_THROUGH)
+		return rename_in_ram(fs, r, cls);
+	if (rename_ram_dir(fs, r, &rc))
+		return rc;
+	rc = rename_prepare(fs, r, slot);
+	if (rc < 0)
+		return rc;
+	return *slot ? 1 : rename_on_lower(fs, r);
+}
+
+int fs_rename(struct clawfs *fs, uint32_t parent, const char *name, uint32_t new_parent, const char *new_name,
+	      unsigned flags, msec_t now)
+{
+	/* One for each file below a directory that must be materialised. */
+	enum { TRIES = 65536 };
+	struct rename r = {
+		.parent = parent,
+		.new_parent = new_parent,
+		.name = name,
+		.new_name = new_name,
+		.flags = flags,
+		.now = now,
+	};
+
+	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
+		return -EINVAL;
+	for (int i = 0; i < TRIES; i++) {
+		uint32_t slot = 0;
+		pthread_rwlock_wrlock(&fs->tree);
+		int rc = rename_locked(fs, &r, &slot);
+		pthread_rwlock_unlock(&fs->tree);
+		if (!slot)
+			return rc;
+		rc = file_materialise(fs, slot, now);
+		file_put(fs, slot);
+		if (rc < 0)
+			return rc;
+	}
+	return -EBUSY;
+}

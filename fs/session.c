@@ -1,0 +1,321 @@
+#include "fs/session.h"
+#include "fs/mount.h"
+#include "fs/ops.h"
+#include "fs/recover.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Threads that serve requests: most wait for the card or for RAM, and a
+ * writer that waits must not keep readers out. */
+#define MAX_THREADS 64
+#define END_TRIES   3
+
+/* --- one mount of a lower at a time -------------------------------------- */
+
+/* The lower's directory is locked for as long as anything may write to it:
+ * exclusively while it is mounted, shared while a mount that has ended is
+ * still flushing. So a second mount can tell "taken" from "wait". */
+static int lock_lower(struct clawfs *fs)
+{
+	int fd = fs->lower.root;
+
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno != EWOULDBLOCK)
+		return -errno;
+	if (flock(fd, LOCK_SH | LOCK_NB) < 0)
+		return -EBUSY;
+	log_info(fs->log, "waiting for the last mount of %s to finish its flush", fs->source);
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+/* --- being started ------------------------------------------------------- */
+
+void session_is_live(struct clawfs *fs)
+{
+	if (fs->live_fd < 0)
+		return;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) {
+		for (int fd = 0; fd <= 2; fd++)
+			dup2(null, fd);
+		if (null > 2)
+			close(null);
+	}
+	char byte = 0;
+	if (write(fs->live_fd, &byte, 1) < 0)
+		log_warn(fs->log, "nobody waits for the mount");
+	close(fs->live_fd);
+	fs->live_fd = -1;
+}
+
+/* The parent returns the status to exit with; the daemon -1 and the
+ * descriptor on which to report. */
+static int go_background(int *live_fd)
+{
+	int fds[2];
+	char byte;
+
+	if (pipe2(fds, O_CLOEXEC) < 0) {
+		fprintf(stderr, "clawfs: cannot start: %s\n", strerror(errno));
+		return 1;
+	}
+	pid_t pid = fork();
+	if (pid < 0) {
+		fprintf(stderr, "clawfs: cannot start: %s\n", strerror(errno));
+		return 1;
+	}
+	if (pid == 0) {
+		close(fds[0]);
+		*live_fd = fds[1];
+		setsid();
+		return -1;
+	}
+	close(fds[1]);
+	ssize_t n;
+	do {
+		n = read(fds[0], &byte, 1);
+	} while (n < 0 && errno == EINTR);
+	if (n == 1)
+		return 0;
+	int status;
+	if (waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) != 0)
+		return WEXITSTATUS(status);
+	fprintf(stderr, "clawfs: the daemon ended before the mount was live; see the system log\n");
+	return 1;
+}
+
+/* --- signals ------------------------------------------------------------- */
+
+struct signals {
+	struct clawfs *fs;
+	pthread_t thread;
+	pthread_t main;
+	bool ended; /* atomic: the serving loop has returned */
+};
+
+static void wake_up(int sig)
+{
+	(void)sig;
+}
+
+/* SIGTERM, SIGINT: flush while the mount still serves, then end it. SIGPWR:
+ * flush now. SIGHUP: nothing to re-read yet. */
+static void *signal_thread(void *arg)
+{
+	struct signals *s = arg;
+	sigset_t set;
+	int sig;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGPWR);
+	while (sigwait(&set, &sig) == 0) {
+		if (__atomic_load_n(&s->ended, __ATOMIC_ACQUIRE))
+			return NULL;
+		if (sig == SIGHUP) {
+			log_info(s->fs->log, "SIGHUP: nothing to re-read");
+			continue;
+		}
+		log_info(s->fs->log, "%s: flushing", strsignal(sig));
+		sched_flush_all(s->fs, CAUSE_SYNC);
+		if (sig == SIGPWR)
+			continue;
+		fuse_session_exit(s->fs->session);
+		/* The loop looks at the flag when its wait is interrupted; it may
+		 * not have begun to wait yet. */
+		while (!__atomic_load_n(&s->ended, __ATOMIC_ACQUIRE)) {
+			pthread_kill(s->main, SIGUSR2);
+			usleep(10000);
+		}
+		return NULL;
+	}
+	return NULL;
+}
+
+static int signals_start(struct signals *s, struct clawfs *fs)
+{
+	struct sigaction poke = {.sa_handler = wake_up}, ignore = {.sa_handler = SIG_IGN};
+	sigset_t set;
+
+	*s = (struct signals){.fs = fs, .main = pthread_self()};
+	sigaction(SIGUSR2, &poke, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGPWR);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	return -pthread_create(&s->thread, NULL, signal_thread, s);
+}
+
+static void signals_stop(struct signals *s)
+{
+	__atomic_store_n(&s->ended, true, __ATOMIC_RELEASE);
+	pthread_kill(s->thread, SIGHUP);
+	pthread_join(s->thread, NULL);
+}
+
+/* --- serving ------------------------------------------------------------- */
+
+static int serve(struct clawfs *fs)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	struct signals signals;
+
+	if (!config)
+		return -ENOMEM;
+	fuse_loop_cfg_set_max_threads(config, MAX_THREADS);
+	fuse_loop_cfg_set_idle_threads(config, 4);
+	int rc = signals_start(&signals, fs);
+	if (rc == 0) {
+		rc = sched_start(fs);
+		if (rc == 0)
+			rc = fuse_session_loop_mt(fs->session, config);
+		signals_stop(&signals);
+	}
+	fuse_loop_cfg_destroy(config);
+	return rc;
+}
+
+/* After the last request: what is in RAM goes to the lower. */
+static int drain(struct clawfs *fs)
+{
+	int rc = 0;
+
+	flock(fs->lower.root, LOCK_SH);
+	for (int i = 0; i < END_TRIES; i++) {
+		rc = sched_flush_all(fs, CAUSE_END);
+		if (rc == 0)
+			break;
+		usleep(200000);
+	}
+	sched_stop(fs);
+	if (rc < 0)
+		log_error(fs->log,
+			  "not everything could be flushed to %s: %s; it is kept in %s until the machine is switched "
+			  "off: mend "
+			  "the card and mount again",
+			  fs->source, strerror(-rc), fs->upper.path);
+	return rc;
+}
+
+static int run(struct clawfs *fs, const struct options *opt)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	char why[512] = "";
+	int status = 1, rc;
+	bool keep;
+
+	rc = lower_init(&fs->lower, fs->source, lower_calls_default());
+	if (rc < 0) {
+		fprintf(stderr, "clawfs: %s: %s; name an existing directory that you may read\n", fs->source,
+			strerror(-rc));
+		return 1;
+	}
+	rc = lock_lower(fs);
+	if (rc < 0) {
+		fprintf(stderr, "clawfs: %s: %s\n", fs->source,
+			rc == -EBUSY ? "already mounted by another clawfs; unmount that first" : strerror(-rc));
+		goto out_lower;
+	}
+	rc = upper_open(&fs->upper, fs->config.upper, fs->lower.dev, fs->lower.ino, why, sizeof(why));
+	if (rc < 0) {
+		fprintf(stderr, "clawfs: %s\n", why);
+		goto out_lower;
+	}
+	bool dirty = upper_is_dirty(&fs->upper);
+	rc = clawfs_init(fs, clock_now());
+	if (rc == 0) {
+		/* What an interrupted flush left (P12). */
+		lower_temp_remove(&fs->lower);
+		rc = recover_upper(fs, clock_now());
+	}
+	if (rc < 0) {
+		fprintf(stderr, "clawfs: cannot set up: %s\n", strerror(-rc));
+		goto out_fs;
+	}
+	if (mount_args(&args, fs, opt) < 0) {
+		fprintf(stderr, "clawfs: cannot set up: %s\n", strerror(ENOMEM));
+		goto out_fs;
+	}
+	fs->session = fuse_session_new(&args, ops_table(), sizeof(*ops_table()), fs);
+	if (!fs->session) {
+		fprintf(stderr, "clawfs: cannot set up the FUSE session; see clawfs -h\n");
+		goto out_fs;
+	}
+	if (mount_attach(fs, why, sizeof(why)) < 0) {
+		fprintf(stderr, "clawfs: %s: %s\n", fs->mountpoint, why);
+		goto out_session;
+	}
+	if (fs->live_fd >= 0 || opt->logfile[0]) {
+		rc = log_redirect(fs->log, opt->logfile[0] ? opt->logfile : NULL);
+		if (rc < 0) {
+			fprintf(stderr, "clawfs: logfile %s: %s; name a file that you may write\n", opt->logfile,
+				strerror(-rc));
+			fuse_session_unmount(fs->session);
+			goto out_session;
+		}
+	}
+	if (fs->live_fd >= 0 && chdir("/") < 0)
+		log_warn(fs->log, "cannot leave the current directory: %s", strerror(errno));
+	log_info(fs->log, "mounted %s on %s, upper %s", fs->source, fs->mountpoint, fs->upper.path);
+	rc = serve(fs);
+	if (rc < 0)
+		log_error(fs->log, "serving ended: %s", strerror(-rc));
+	fuse_session_unmount(fs->session);
+	dirty = true;
+	status = drain(fs) < 0;
+	log_info(fs->log, "ended%s", status ? " with unflushed data" : ", everything is on the lower");
+out_session:
+	fuse_session_destroy(fs->session);
+out_fs:
+	keep = fs->left_out > 0;
+	clawfs_fini(fs);
+	lower_temp_remove(&fs->lower);
+	/* What was found here and not flushed stays for the next mount. */
+	upper_close(&fs->upper, !keep && (status == 0 || !dirty));
+out_lower:
+	fuse_opt_free_args(&args);
+	lower_fini(&fs->lower);
+	return status;
+}
+
+int session_run(const struct options *opt)
+{
+	struct clawfs *fs = calloc(1, sizeof(*fs));
+	int status = 1;
+
+	if (!fs || !(fs->log = log_create(opt->debug))) {
+		fprintf(stderr, "clawfs: out of memory\n");
+		free(fs);
+		return 1;
+	}
+	fs->lower.root = fs->lower.temp = -1;
+	fs->upper.dir = -1;
+	fs->live_fd = -1;
+	fs->config = opt->config;
+	fs->allow_other = opt->allow_other;
+	if (mount_check(fs, opt) == 0) {
+		status = opt->foreground ? -1 : go_background(&fs->live_fd);
+		if (status < 0)
+			status = run(fs, opt);
+	}
+	log_destroy(fs->log);
+	free(fs);
+	return status;
+}
