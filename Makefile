@@ -1,0 +1,132 @@
+# clawfs. `make help` lists the targets; README.md says what it is.
+
+VERSION  := 0.1.0
+BUILD    ?= build
+DIR      ?= $(HOME)/.secureclaw
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+
+CC       ?= cc
+CFLAGS   ?= -O2 -g
+# What a caller's CFLAGS must not take away.
+STD      := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 -DCLAWFS_VERSION='"$(VERSION)"' -I.
+WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wformat=2 -Wno-unused-parameter
+HARDEN   ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+LDHARDEN ?= -pie -Wl,-z,relro,-z,now
+# Expanded when used, so that `make deps` can bring the libraries first.
+FUSE_CFLAGS   = $(shell pkg-config --cflags fuse3)
+LIBS          = $(shell pkg-config --libs fuse3) -lz -lsqlite3 -lpthread
+CMOCKA_LIBS   = -lcmocka
+ALL_CFLAGS    = $(STD) $(WARN) $(HARDEN) $(FUSE_CFLAGS) $(CFLAGS)
+
+POLICY_SRC := $(wildcard policy/*.c)
+FS_SRC     := $(wildcard fs/*.c)
+POLICY_OBJ := $(POLICY_SRC:%.c=$(BUILD)/obj/%.o)
+FS_OBJ     := $(FS_SRC:%.c=$(BUILD)/obj/%.o)
+UNIT_SRC   := $(wildcard tests/unit/test_*.c)
+UNIT_BIN   := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
+MODEL_SRC  := $(wildcard tests/model/*.c)
+C_FILES     = $(wildcard policy/*.[ch] fs/*.[ch] tests/*/*.[ch])
+
+.DEFAULT_GOAL := all
+.PHONY: help deps deps-build all run test unit model mount asan tsan valgrind lint format install uninstall clean
+.DELETE_ON_ERROR:
+# Test tiers share mounts, loop devices and a small machine: one after the other.
+.NOTPARALLEL: test asan tsan
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
+	@echo
+	@echo '  Variables: DIR=$(DIR) (run), PREFIX=$(PREFIX) DESTDIR= (install), CC, CFLAGS, BUILD=$(BUILD)'
+
+deps: ## install everything that building and testing needs (apt-get; as root)
+	@tools/deps.sh test
+
+deps-build: # what `make run` needs: a compiler and the libraries
+	@tools/deps.sh build
+
+all: $(BUILD)/clawfs ## build/clawfs
+
+run: deps-build ## mount over DIR, and say where the stats are
+	@$(MAKE) --no-print-directory all
+	@tools/run.sh $(BUILD)/clawfs '$(DIR)'
+
+test: deps ## everything: all tiers, sanitizers, valgrind, lint
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory valgrind
+	@$(MAKE) --no-print-directory model
+	@$(MAKE) --no-print-directory mount
+	@$(MAKE) --no-print-directory asan
+
+unit: $(UNIT_BIN) ## cmocka, no mount, seconds
+	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
+
+model: $(BUILD)/clawfs $(BUILD)/model ## random operations on a mount and on a plain directory, compared
+	tests/model/run.sh $(BUILD)/clawfs $(BUILD)/model
+
+mount: $(BUILD)/clawfs ## real mounts, real programs
+	tests/mount/run.sh $(BUILD)/clawfs
+
+SAN := -O1 -g -fno-omit-frame-pointer
+
+asan: ## unit, model and mount with AddressSanitizer and UBSan
+	$(MAKE) BUILD=build/asan HARDEN= CFLAGS="$(SAN) -fsanitize=address,undefined -fno-sanitize-recover=all -DCLAWFS_DEBUG" unit model mount
+
+tsan: ## unit, model and mount with ThreadSanitizer
+	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp halt_on_error=1 exitcode=66" \
+	$(MAKE) BUILD=build/tsan HARDEN= CFLAGS="$(SAN) -fsanitize=thread -DCLAWFS_DEBUG" unit model mount
+
+valgrind: $(UNIT_BIN) ## the unit tier under valgrind
+	@set -e; for t in $(UNIT_BIN); do echo "== valgrind $$t"; \
+	  valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect,possible $$t; done
+
+lint: all ## compiler analyzers, clang-tidy, cppcheck, layout, what policy/ imports
+	tools/lint.sh $(BUILD)
+
+format: ## put the sources in the project's layout
+	clang-format -i $(C_FILES)
+
+install: all ## install under $(DESTDIR)$(PREFIX)
+	install -D -m 0755 $(BUILD)/clawfs '$(DESTDIR)$(PREFIX)/sbin/clawfs'
+	install -D -m 0644 README.md '$(DESTDIR)$(PREFIX)/share/doc/clawfs/README.md'
+	install -D -m 0644 LICENSE '$(DESTDIR)$(PREFIX)/share/doc/clawfs/LICENSE'
+
+uninstall: ## remove what install put there
+	rm -f '$(DESTDIR)$(PREFIX)/sbin/clawfs'
+	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/clawfs'
+
+clean: ## remove build/
+	rm -rf build
+
+# A change of flags or compiler rebuilds everything.
+$(BUILD)/.flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(ALL_CFLAGS) $(LDFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS) $(LDFLAGS)' > $@
+FORCE:
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	@echo '  CC $<'
+	@$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/libclawfs.a: $(filter-out %/main.o,$(FS_OBJ)) $(POLICY_OBJ)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(BUILD)/clawfs: $(BUILD)/obj/fs/main.o $(BUILD)/libclawfs.a
+	@echo '  LD $@'
+	@$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) $^ -o $@ $(LIBS)
+
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libclawfs.a
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(ALL_CFLAGS) $(LDHARDEN) $(LDFLAGS) -MMD -MP $< $(BUILD)/libclawfs.a -o $@ $(CMOCKA_LIBS) $(LIBS)
+
+$(BUILD)/model: $(MODEL_SRC) $(BUILD)/.flags
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(STD) $(WARN) -O1 -g $(MODEL_SRC) -o $@
+
+-include $(POLICY_OBJ:.o=.d) $(FS_OBJ:.o=.d) $(UNIT_BIN:=.d)

@@ -1,0 +1,52 @@
+#!/bin/bash
+# tools/deps.sh build|test: install with apt-get what is missing on a bare
+# Debian 12 or 13; says nothing when everything is there.
+set -euo pipefail
+
+build=(gcc make pkg-config libc6-dev libfuse3-dev fuse3 libsqlite3-dev zlib1g-dev)
+test=(libcmocka-dev clang clang-tidy clang-format cppcheck valgrind rsync git sqlite3 xfsprogs e2fsprogs psmisc strace
+	util-linux mount procps)
+
+case ${1:-} in
+build) wanted=("${build[@]}") ;;
+test)
+	wanted=("${build[@]}" "${test[@]}")
+	# Any Node.js will do; Debian's own is only for machines without one.
+	command -v node >/dev/null || wanted+=(nodejs)
+	command -v npm >/dev/null || wanted+=(npm)
+	;;
+*)
+	echo "usage: tools/deps.sh build|test" >&2
+	exit 2
+	;;
+esac
+
+missing=()
+for package in "${wanted[@]}"; do
+	status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
+	[ "$status" = "install ok installed" ] || missing+=("$package")
+done
+
+if [ ${#missing[@]} -gt 0 ]; then
+	if [ "$(id -u)" -ne 0 ]; then
+		echo "missing packages; install them with: sudo apt-get install ${missing[*]}" >&2
+		exit 1
+	fi
+	export DEBIAN_FRONTEND=noninteractive
+	echo "installing: ${missing[*]}"
+	log=$(mktemp)
+	trap 'rm -f "$log"' EXIT
+	if ! { apt-get -q update && apt-get -q install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+		tail -n 20 "$log" >&2
+		echo "apt-get could not install: ${missing[*]}" >&2
+		exit 1
+	fi
+fi
+
+if [ ! -e /dev/fuse ]; then
+	modprobe fuse 2>/dev/null || true
+	if [ ! -e /dev/fuse ]; then
+		echo "/dev/fuse is missing: the kernel has no FUSE; load the module \"fuse\" or give the container the device" >&2
+		exit 1
+	fi
+fi
