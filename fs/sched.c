@@ -147,8 +147,14 @@ static void slots_collect(struct clawfs *fs, struct slots *list, slots_want_fn *
 
 static void slots_release(struct clawfs *fs, struct slots *list)
 {
-	for (uint32_t i = 0; i < list->count; i++)
+	/* While we held a file it may have lost its name, and the kernel may have forgotten it. */
+	pthread_rwlock_wrlock(&fs->tree);
+	for (uint32_t i = 0; i < list->count; i++) {
+		uint32_t node = file_at(fs, list->slot[i])->node;
 		file_put(fs, list->slot[i]);
+		node_reap(&fs->nodes, node);
+	}
+	pthread_rwlock_unlock(&fs->tree);
 	free(list->slot);
 	*list = (struct slots){0};
 }
