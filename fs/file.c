@@ -188,9 +188,11 @@ int file_open(struct clawfs *fs, uint32_t node, int flags, uint32_t *slot)
 	/* The kernel has checked the mode; of what the daemon needs for itself it need not allow. */
 	if (f->place == PLACE_LOWER && !f->through)
 		rc = open_lower(fs, f, true, false, true);
-	if (rc == 0 && f->place == PLACE_LOWER && f->through)
+	if (rc == 0 && f->place == PLACE_LOWER && f->through) {
 		rc = open_lower(fs, f, rd, wr, false);
-	else if (f->place == PLACE_TAIL && f->flushed > 0)
+		if (rc == 0 && f->fd_rd >= 0)
+			db_probe(fs, node, f->fd_rd, clock_now());
+	} else if (f->place == PLACE_TAIL && f->flushed > 0)
 		rc = open_lower(fs, f, rd, false, true);
 	if (rc == 0) {
 		pthread_mutex_lock(&fs->attach);
@@ -749,8 +751,11 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 	struct policy_scan scan = {0};
 	bool scanned = false, full = false;
 	enum policy_class cls = CLASS_THROUGH;
-	int rc = 0;
+	struct db_io db;
+	int rc = db_change_begin(fs, f->node, buf, len, off, &db);
 
+	if (rc < 0)
+		return rc;
 	for (bool done = false; rc == 0 && !done;) {
 		pthread_rwlock_rdlock(&f->lock);
 		off_t at = append ? append_offset(f) : off;
@@ -801,6 +806,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 		if (plan == DO_RAISE)
 			pthread_rwlock_unlock(&fs->tree);
 	}
+	db_change_end(fs, &db, buf, len, off, h->pid, now);
 	if (rc < 0)
 		return rc;
 	stats_app_write(fs->stats, now, cls, len);
@@ -935,8 +941,11 @@ void file_rewrite_begin(struct clawfs *fs, struct handle *h, msec_t now)
 int file_truncate(struct clawfs *fs, uint32_t slot, struct handle *h, off_t size, msec_t now)
 {
 	struct file *f = file_at(fs, slot);
-	int rc;
+	struct db_io db;
+	int rc = db_change_begin(fs, f->node, NULL, 0, size, &db);
 
+	if (rc < 0)
+		return rc;
 	do {
 		pthread_rwlock_wrlock(&fs->tree);
 		pthread_rwlock_wrlock(&f->lock);
@@ -955,6 +964,7 @@ int file_truncate(struct clawfs *fs, uint32_t slot, struct handle *h, off_t size
 				rc = err;
 		}
 	} while (rc > 0);
+	db_change_end(fs, &db, NULL, 0, size, h ? h->pid : 0, now);
 	return rc;
 }
 
@@ -999,6 +1009,9 @@ int file_sync(struct clawfs *fs, uint32_t slot, struct handle *h, bool data_only
 	/* Who calls fsync says that this is a version. */
 	if (h)
 		file_rewrite_end(fs, h, now);
+	int known = db_fsync(fs, f->node, data_only, now);
+	if (known)
+		return known < 0 ? known : 0;
 	pthread_rwlock_rdlock(&f->lock);
 	if (f->place != PLACE_LOWER) {
 		bool orphan = f->orphan;

@@ -16,6 +16,7 @@
 #define CLAWFS_FS_H
 
 #include "fs/clock.h"
+#include "fs/db.h"
 #include "fs/file.h"
 #include "fs/handle.h"
 #include "fs/log.h"
@@ -43,6 +44,7 @@ struct clawfs {
 	struct shm_table *files;
 	struct shm_table *handles;
 	struct sched sched;
+	struct dbs dbs;
 	struct listing **listings; /* by handle index; process memory */
 	struct fuse_session *session;
 	int live_fd; /* where to say that the mount is live; -1 */
@@ -62,6 +64,7 @@ void clawfs_fini(struct clawfs *fs);
 struct caller {
 	uid_t uid;
 	gid_t gid;
+	pid_t pid;
 };
 
 static inline struct node *fs_node(struct clawfs *fs, uint32_t node)

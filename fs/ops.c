@@ -26,7 +26,7 @@ static struct caller req_caller(fuse_req_t req)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
-	return (struct caller){.uid = ctx->uid, .gid = ctx->gid};
+	return (struct caller){.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid};
 }
 
 static bool is_virtual(fuse_ino_t ino)
@@ -159,7 +159,7 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	reply_rc(req, is_virtual(parent) ? -EPERM : fs_unlink(req_fs(req), (uint32_t)parent, name));
+	reply_rc(req, is_virtual(parent) ? -EPERM : fs_unlink(req_fs(req), req_caller(req), (uint32_t)parent, name));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -175,8 +175,8 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	bool ours = is_virtual(parent) || is_virtual(newparent);
 
 	reply_rc(req, ours ? -EPERM
-			   : fs_rename(req_fs(req), (uint32_t)parent, name, (uint32_t)newparent, newname, flags,
-				       clock_now()));
+			   : fs_rename(req_fs(req), req_caller(req), (uint32_t)parent, name, (uint32_t)newparent,
+				       newname, flags, clock_now()));
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -296,12 +296,14 @@ static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 /* --- files --------------------------------------------------------------- */
 
 /* A handle for an opened file; 0 without room. */
-static uint32_t handle_new(struct clawfs *fs, uint32_t node, uint32_t slot, int flags)
+static uint32_t handle_new(fuse_req_t req, uint32_t node, uint32_t slot, int flags)
 {
+	struct clawfs *fs = req_fs(req);
 	uint32_t index = shm_table_alloc(fs->handles);
 
 	if (index) {
 		struct handle *h = handle_at(fs, index);
+		h->pid = fuse_req_ctx(req)->pid;
 		h->node = node;
 		h->file = slot;
 		h->flags = (uint32_t)flags;
@@ -320,7 +322,7 @@ static void abandon(struct clawfs *fs, uint32_t node, uint32_t slot, int flags)
 static void open_virtual(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct clawfs *fs = req_fs(req);
-	uint32_t index = handle_new(fs, (uint32_t)ino, 0, fi->flags);
+	uint32_t index = handle_new(req, (uint32_t)ino, 0, fi->flags);
 
 	if (!index) {
 		fuse_reply_err(req, ENFILE);
@@ -348,13 +350,13 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	pthread_rwlock_rdlock(&fs->tree);
-	int rc = file_open(fs, (uint32_t)ino, fi->flags, &slot);
+	int rc = db_fenced(fs, fuse_req_ctx(req)->pid) ? -EIO : file_open(fs, (uint32_t)ino, fi->flags, &slot);
 	pthread_rwlock_unlock(&fs->tree);
 	if (rc < 0) {
 		fuse_reply_err(req, -rc);
 		return;
 	}
-	uint32_t index = handle_new(fs, (uint32_t)ino, slot, fi->flags);
+	uint32_t index = handle_new(req, (uint32_t)ino, slot, fi->flags);
 	if (!index) {
 		abandon(fs, (uint32_t)ino, slot, fi->flags);
 		fuse_reply_err(req, ENFILE);
@@ -379,7 +381,7 @@ static void reply_create(fuse_req_t req, uint32_t node, uint32_t slot, const str
 			 bool created)
 {
 	struct clawfs *fs = req_fs(req);
-	uint32_t index = handle_new(fs, node, slot, fi->flags);
+	uint32_t index = handle_new(req, node, slot, fi->flags);
 	struct fuse_entry_param e = {
 		.ino = node,
 		.attr = *st,
@@ -567,7 +569,7 @@ static void op_copy(fuse_req_t req, fuse_ino_t in, off_t in_off, struct fuse_fil
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct clawfs *fs = req_fs(req);
-	uint32_t index = handle_new(fs, (uint32_t)ino, 0, fi->flags);
+	uint32_t index = handle_new(req, (uint32_t)ino, 0, fi->flags);
 
 	if (!index) {
 		fuse_reply_err(req, ENFILE);

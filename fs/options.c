@@ -33,8 +33,8 @@ static void join_words(const char *const *words, char *text, size_t size)
 static void print_help(void)
 {
 	static const char *const units[] = {
-		[OPTION_MS] = "MS",	  [OPTION_COUNT] = "N",	 [OPTION_BYTES] = "SIZE",
-		[OPTION_BOOL] = "on|off", [OPTION_PATH] = "DIR", [OPTION_RULE] = "CLASS:GLOB",
+		[OPTION_MS] = "MS",    [OPTION_COUNT] = "N",	     [OPTION_BYTES] = "SIZE", [OPTION_BOOL] = "on|off",
+		[OPTION_PATH] = "DIR", [OPTION_RULE] = "CLASS:GLOB", [OPTION_GLOB] = "GLOB",
 	};
 
 	printf("usage: clawfs [SOURCE] MOUNTPOINT [-o OPTION[,OPTION...]] [-f] [-d] [-h] [-V]\n\n"

@@ -2,6 +2,7 @@
  * parsed by hand: strtol(3) skips blanks, takes signs, reports overflow through
  * errno and knows no sizes. */
 #include "policy/config.h"
+#include "policy/barrier.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,6 +19,8 @@
 #define OPTION_NAMED(text, field) .name = (text), .offset = offsetof(struct policy_config, field)
 #define OPTION(field)		  OPTION_NAMED(#field, field)
 
+/* In the order of enum policy_sync. */
+static const char *const sync_words[] = {"normal", "full", "off", NULL};
 /* In the order of enum policy_passthrough. */
 static const char *const passthrough_words[] = {"auto", "off", NULL};
 
@@ -43,6 +46,18 @@ static const struct policy_option options[] = {
 	 "directory in RAM for what is not on the card yet; default: one in /dev/shm"},
 	{OPTION(passthrough), OPTION_WORD, 0, 1, PASSTHROUGH_AUTO,
 	 "let the kernel read and write open files of class through without the daemon", passthrough_words},
+	{OPTION(sqlite_wal), OPTION_BOOL, 0, 1, 1, "databases: put them into WAL mode and keep them there"},
+	{OPTION(sqlite_sync), OPTION_WORD, 0, SYNC_COUNT - 1, SYNC_NORMAL,
+	 "databases: when a commit becomes durable: within sqlite_sync_ms, at once, or with the next checkpoint",
+	 sync_words},
+	{OPTION(sqlite_sync_ms), OPTION_MS, 10, HOUR, 5000,
+	 "databases: with sqlite_sync=normal, at most so long after a commit"},
+	{OPTION(sqlite_checkpoint_ms), OPTION_MS, 0, 24 * HOUR, 5 * MINUTE,
+	 "databases: checkpoint a WAL that grew so often; 0: leave it to the application"},
+	{OPTION(sqlite_wal_limit), OPTION_BYTES, 0, 64 * GIB, 64 * MIB,
+	 "databases: truncate a WAL that is larger; 0: never"},
+	{OPTION(sqlite_exclude), OPTION_GLOB, 0, 0, 0,
+	 "databases that keep their journal mode and every fsync; may be given many times"},
 	{OPTION_NAMED("rule", rules), OPTION_RULE, 0, 0, 0,
 	 "class:glob, tried before the default rules; may be given many times"},
 	{.name = NULL},
@@ -111,6 +126,7 @@ static const char *wanted(enum policy_option_type type)
 	case OPTION_COUNT:
 	case OPTION_PATH:
 	case OPTION_RULE:
+	case OPTION_GLOB:
 	case OPTION_WORD:
 		break;
 	}
@@ -264,6 +280,8 @@ int policy_config_set(struct policy_config *config, const char *name, const char
 		return set_bool(field_at(config, option->offset), value, why, why_size);
 	case OPTION_PATH:
 		return set_path(field_at(config, option->offset), sizeof(config->upper), value, why, why_size);
+	case OPTION_GLOB:
+		return policy_globs_add(field_at(config, option->offset), value, why, why_size);
 	case OPTION_WORD:
 		return set_word(field_at(config, option->offset), option, value, why, why_size);
 	case OPTION_RULE:

@@ -36,9 +36,25 @@ struct policy_config {
 	/* speed */
 	int passthrough; /* enum policy_passthrough */
 	struct policy_rules rules;
+	/* databases */
+	bool sqlite_wal;	      /* they are put into WAL mode */
+	int sqlite_sync;	      /* enum policy_sync */
+	int64_t sqlite_sync_ms;	      /* fsync of a WAL acknowledged -> done, with sqlite_sync=normal */
+	int64_t sqlite_checkpoint_ms; /* between the steward's checkpoints; 0: none */
+	int64_t sqlite_wal_limit;     /* bytes; a larger WAL is truncated; 0: never */
+	struct policy_globs sqlite_exclude;
 };
 
-enum policy_option_type { OPTION_MS, OPTION_COUNT, OPTION_BYTES, OPTION_BOOL, OPTION_PATH, OPTION_RULE, OPTION_WORD };
+enum policy_option_type {
+	OPTION_MS,
+	OPTION_COUNT,
+	OPTION_BYTES,
+	OPTION_BOOL,
+	OPTION_PATH,
+	OPTION_RULE,
+	OPTION_WORD,
+	OPTION_GLOB
+};
 
 struct policy_option {
 	const char *name;

@@ -31,8 +31,8 @@ struct visit_rules {
 };
 
 struct policy_visit {
-	bool rollback;	       /* not in WAL mode */
-	bool touched;	       /* the WAL changed since the last visit */
+	bool rollback; /* not in WAL mode */
+	bool touched;  /* the WAL changed since the last visit */
 	bool running;
 	msec_t rollback_since; /* first seen so */
 	msec_t active_at;      /* last change by the application */
