@@ -40,7 +40,7 @@ msec_t policy_visit_due(const struct policy_visit *v, const struct visit_rules *
 {
 	msec_t at = enforce_at(v, rules);
 
-	if (v->running)
+	if (v->running || (v->busy >= VISIT_BUSY_MANY && v->active_at <= v->last))
 		return MSEC_NEVER;
 	at = msec_min(at, checkpoint_at(v, rules));
 	at = msec_min(at, truncate_at(v, rules));
