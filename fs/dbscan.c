@@ -78,7 +78,7 @@ static void show(struct scan *s, const uint8_t *header, const char *trouble, boo
 	pthread_rwlock_unlock(&fs->tree);
 }
 
-static void take_database(struct scan *s, const char *name, uint8_t *header)
+static void take_database(struct scan *s, const char *name, uint8_t *header, const struct stat *st)
 {
 	struct clawfs *fs = s->fs;
 	const char *why = NULL;
@@ -94,6 +94,10 @@ static void take_database(struct scan *s, const char *name, uint8_t *header)
 		else if (reply.rc != STEWARD_OK)
 			why = reply.why;
 	}
+	/* Another mode is not another content (steward.c). */
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
+	if (reply.changed && reply.frames == 0)
+		fs->lower.sys->utimensat(s->dirfd, name, times, AT_SYMLINK_NOFOLLOW);
 	show(s, !why && read_header(s, name, header) ? header : NULL, why, reply.changed);
 }
 
@@ -142,7 +146,7 @@ static int scan_entry(void *arg, const char *name, uint64_t ino, unsigned char t
 		/* Whatever its name, it is made of whole pages: spares reading most files. */
 		bool candidate = st.st_size >= PAGE_MIN && st.st_size % PAGE_MIN == 0;
 		if (candidate && read_header(s, name, header))
-			take_database(s, name, header);
+			take_database(s, name, header, &st);
 		else if (named)
 			show(s, NULL, "no SQLite database, or an encrypted one", false);
 	}

@@ -2,6 +2,7 @@
 #include "fs/fs.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <fuse_lowlevel.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -34,6 +35,7 @@ struct steward {
 	uint32_t lessee; /* its node, while it holds the lease */
 	unsigned work;
 	msec_t begun;
+	struct timespec mtime; /* of the database, before */
 	struct steward_request request;
 };
 
@@ -204,7 +206,11 @@ static bool prepare(struct clawfs *fs, uint32_t index)
 		const struct name *name = name_at(&fs->nodes, n->name);
 		r->ino = n->ino;
 		snprintf(r->name, sizeof(r->name), "%s", name->text);
-		found = node_path(&fs->nodes, name->parent, r->dir, sizeof(r->dir)) == 0;
+		struct stat st;
+		found = node_path(&fs->nodes, name->parent, r->dir, sizeof(r->dir)) == 0 &&
+			node_stat(fs, node, &st) == 0;
+		if (found)
+			s->mtime = st.st_mtim;
 	}
 	if (found)
 		lease_set(fs, (struct db_lease){.node = node, .pid = s->child});
@@ -213,10 +219,25 @@ static bool prepare(struct clawfs *fs, uint32_t index)
 	return found;
 }
 
+/* Another mode is not another content: what compares times (rsync, a cache) need not look again. Unless the
+ * application wrote meanwhile. Tree lock for writing. */
+static bool keep_mtime(struct clawfs *fs, const struct db *d)
+{
+	const struct steward *s = fs->dbs.steward;
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, s->mtime};
+	int dirfd;
+	const char *name;
+
+	if (d->visit.active_at >= s->begun || node_place_lower(fs, d->node, &dirfd, &name) < 0)
+		return false;
+	return fs->lower.sys->utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static void visit_end(struct clawfs *fs, enum visit_result result, const struct steward_reply *reply, msec_t now)
 {
 	struct steward *s = fs->dbs.steward;
 	char path[PATH_MAX] = "";
+	uint32_t stale = 0;
 
 	pthread_rwlock_wrlock(&fs->tree);
 	bool fenced = fs->dbs.lease.fenced;
@@ -236,6 +257,8 @@ static void visit_end(struct clawfs *fs, enum visit_result result, const struct 
 			d->checkpoint_us += reply->us;
 		}
 		pthread_mutex_unlock(&fs->dbs.lock);
+		if (reply && reply->changed && keep_mtime(fs, d))
+			stale = d->node;
 		if (node_path(&fs->nodes, d->node, path, sizeof(path)) < 0)
 			path[0] = '\0';
 		if (result == VISIT_FAILED)
@@ -246,6 +269,9 @@ static void visit_end(struct clawfs *fs, enum visit_result result, const struct 
 				 again ? ", after it had been locked" : "");
 	}
 	pthread_rwlock_unlock(&fs->tree);
+	/* Somebody may have looked at the time meanwhile, and the kernel remembers it. */
+	if (stale)
+		fuse_lowlevel_notify_inval_inode(fs->session, stale, -1, 0);
 	s->db = 0;
 }
 

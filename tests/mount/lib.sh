@@ -200,7 +200,7 @@ sample_tree() {
 	printf 'KEY=value\n' >"$dir/.env"
 	: >"$dir/agents/main/agent/models.json"
 	head -c 100000 /dev/urandom >"$dir/media/picture.bin"
-	sqlite3 "$dir/memory/main.sqlite" 'create table t(a); insert into t values (1), (2);'
+	sqlite3 "$dir/memory/main.sqlite" 'pragma journal_mode=wal; create table t(a); insert into t values (1), (2);'
 	for n in $(seq 30); do printf 'note %s\n' "$n" >"$dir/workspace/sub/note $n.md"; done
 	printf 'x' >"$dir/workspace/-odd \$name' \"ünïcode\".txt"
 	printf '#!/bin/sh\necho ran\n' >"$dir/workspace/tool"
