@@ -56,6 +56,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config.ram_max, 64 << 20);
 	assert_int_equal(config.file_max, 0);
 	assert_string_equal(config.upper, "");
+	assert_int_equal(config.passthrough, PASSTHROUGH_AUTO);
 	assert_int_equal(config.rules.count, 0);
 	assert_int_equal(policy_config_check(&config, why, sizeof(why)), 0);
 	assert_int_equal(config.file_max, 32 << 20);
@@ -70,13 +71,15 @@ static size_t size_of(enum policy_option_type type)
 		return sizeof(config.upper);
 	case OPTION_RULE:
 		return sizeof(struct policy_rules);
+	case OPTION_WORD:
+		return sizeof(int);
 	default:
 		return sizeof(int64_t);
 	}
 }
 
 /* Every byte of struct policy_config belongs to exactly one option, but for the
- * padding behind its one bool: a field that is forgotten in the table shows. */
+ * padding behind its bool and its words: a field that is forgotten in the table shows. */
 static void test_table_is_the_struct(void **state)
 {
 	static unsigned char owned[sizeof(struct policy_config)];
@@ -117,7 +120,8 @@ static void test_ranges(void **state)
 	char text[32], low[16], high[16];
 
 	for (o = policy_options(); o->name; o++) {
-		if (o->type == OPTION_BOOL || o->type == OPTION_PATH || o->type == OPTION_RULE)
+		if (o->type == OPTION_BOOL || o->type == OPTION_PATH || o->type == OPTION_RULE ||
+		    o->type == OPTION_WORD)
 			continue;
 		snprintf(text, sizeof(text), "%lld", (long long)o->min);
 		assert_int_equal(set(o->name, text), 0);
@@ -204,6 +208,33 @@ static void test_booleans(void **state)
 	assert_refused("log_urgent", "", -EINVAL, "write on or off");
 	assert_refused("log_urgent", "maybe", -EINVAL, "write on or off");
 	assert_refused("log_urgent", "2", -EINVAL, "write on or off");
+}
+
+/* Every word of every option is taken and gives its index; others are refused
+ * with the list of them. */
+static void test_words(void **state)
+{
+	const struct policy_option *o;
+	int64_t i;
+
+	for (o = policy_options(); o->name; o++) {
+		assert_int_equal(o->words != NULL, o->type == OPTION_WORD);
+		if (!o->words)
+			continue;
+		assert_int_equal(o->min, 0);
+		for (i = 0; o->words[i]; i++) {
+			assert_int_equal(set(o->name, o->words[i]), 0);
+			assert_int_equal(*(int *)((char *)&config + o->offset), i);
+		}
+		assert_int_equal(o->max, i - 1);
+		assert_refused(o->name, "", -EINVAL, "must be ");
+		assert_refused(o->name, NULL, -EINVAL, "needs a value");
+	}
+	assert_int_equal(set("passthrough", "off"), 0);
+	assert_int_equal(config.passthrough, PASSTHROUGH_OFF);
+	assert_refused("passthrough", "on", -EINVAL, "must be auto or off");
+	assert_refused("passthrough", "OFF", -EINVAL, "must be auto or off");
+	assert_refused("passthrough", "offf", -EINVAL, "must be auto or off");
 }
 
 static void test_paths(void **state)
@@ -308,6 +339,7 @@ int main(void)
 		cmocka_unit_test_setup(test_sizes, setup),
 		cmocka_unit_test_setup(test_bad_numbers, setup),
 		cmocka_unit_test_setup(test_booleans, setup),
+		cmocka_unit_test_setup(test_words, setup),
 		cmocka_unit_test_setup(test_paths, setup),
 		cmocka_unit_test_setup(test_rules, setup),
 		cmocka_unit_test_setup(test_names, setup),
