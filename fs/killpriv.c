@@ -31,8 +31,12 @@ int killpriv(struct clawfs *fs, struct caller who, uint32_t node, uint32_t slot)
 	if (!S_ISREG(st.st_mode) || !killpriv_has(st.st_mode))
 		return 0;
 	mode_t mode = st.st_mode & ~(mode_t)S_ISUID;
-	if (mode & S_IXGRP)
+	/* As the kernel (setattr_should_drop_sgid), but for supplementary groups, which are not looked up: without
+	 * execute permission for the group the bit means nothing. */
+	if (mode & S_IXGRP || who.gid != st.st_gid)
 		mode &= ~(mode_t)S_ISGID;
+	if (mode == st.st_mode)
+		return 0;
 	st.st_mode = mode;
 	int rc = fs_setattr(fs, node, NULL, &st, FUSE_SET_ATTR_MODE, clock_now(), &st);
 	/* Attributes only, no pages: the kernel takes no lock for it that a request could hold. */

@@ -10,10 +10,10 @@
 
 #include "fs/fs.h"
 
-/* Whether a write would take bits from such a file. */
+/* Whether a write may take bits from such a file. */
 static inline bool killpriv_has(mode_t mode)
 {
-	return mode & S_ISUID || (mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
+	return mode & (S_ISUID | S_ISGID);
 }
 
 /* `who` is about to change the content of an open file, or of one by name

@@ -223,13 +223,14 @@ static bool is_database(struct clawfs *fs, int fd, bool readable, off_t size)
 	return n != (ssize_t)sizeof(head) || memcmp(head, magic, sizeof(head)) == 0;
 }
 
-/* SQLite's write-ahead log. Tree lock held. */
+/* SQLite's write-ahead log, by its name alone: that of a database without a suffix is of class `through`. Tree lock
+ * held. */
 static bool is_wal(struct clawfs *fs, const struct file *f)
 {
 	const struct node *n = fs_node(fs, f->node);
 	const struct name *name = n->name ? name_at(&fs->nodes, n->name) : NULL;
 
-	return f->cls == CLASS_SQLITE && name && name->len > 4 && memcmp(name->text + name->len - 4, "-wal", 4) == 0;
+	return name && name->len > 4 && memcmp(name->text + name->len - 4, "-wal", 4) == 0;
 }
 
 /* Whether the file is to be passed through, opened on `fd`. Tree lock and file lock held. */
@@ -239,14 +240,15 @@ static bool passthrough_wanted(struct clawfs *fs, const struct file *f, int fd, 
 
 	if (fd < 0 || !f->through || f->place != PLACE_LOWER)
 		return false;
-	if (f->cls != CLASS_THROUGH && !(fs->passthrough.wal && is_wal(fs, f)))
+	bool wal = is_wal(fs, f);
+	if (wal ? !fs->passthrough.wal || class_is_cached(f->cls) : f->cls != CLASS_THROUGH)
 		return false;
 	if (fs->lower.sys->fstat(fd, &st) < 0 || killpriv_has(st.st_mode))
 		return false;
 	/* The kernel applies it to the lower, which may not know it. */
 	if (flags & O_DIRECT && !can_open(fs, fd, O_RDONLY | O_DIRECT))
 		return false;
-	return f->cls != CLASS_THROUGH || !is_database(fs, fd, f->fd_rd >= 0, st.st_size);
+	return wal || !is_database(fs, fd, f->fd_rd >= 0, st.st_size);
 }
 
 struct passthrough_open passthrough_attach(struct clawfs *fs, uint32_t slot, int flags)
