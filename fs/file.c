@@ -296,8 +296,10 @@ void file_close(struct clawfs *fs, struct handle *h, msec_t now)
 	bool last = f->readers + f->writers == 0;
 	bool quiet = f->writers == 0;
 	pthread_mutex_unlock(&fs->attach);
-	if (last)
+	if (last) {
+		passthrough_detach(fs, f);
 		close_lower(f);
+	}
 	pthread_mutex_lock(&fs->sched.lock);
 	settle = quiet && f->place != PLACE_LOWER && !f->orphan && f->policy.state == POLICY_CLEAN;
 	pthread_mutex_unlock(&fs->sched.lock);
@@ -637,7 +639,8 @@ void file_reclass(struct clawfs *fs, uint32_t slot, enum policy_class cls)
 
 	pthread_rwlock_wrlock(&f->lock);
 	f->cls = cls;
-	f->through = !class_is_cached(cls) || fs_node(fs, f->node)->flags & NODE_ORPHAN;
+	/* What the kernel writes past us stays where it is until it is closed. */
+	f->through = !class_is_cached(cls) || fs_node(fs, f->node)->flags & NODE_ORPHAN || f->io == FILE_IO_PASSED;
 	/* The lower has another file of this name, or the class wants it
 	 * replaced in one piece; everything is in the upper, so it is whole. */
 	if (f->place == PLACE_TAIL && f->flushed == 0 &&
@@ -1134,5 +1137,7 @@ const char *file_check(struct clawfs *fs, uint32_t slot)
 		return "F4";
 	if (f->place == PLACE_TAIL && f->flushed > 0 && readers && f->fd_rd < 0)
 		return "F4";
+	if (f->io == FILE_IO_PASSED ? !f->through || f->place != PLACE_LOWER || f->backing <= 0 : f->backing != 0)
+		return "F6";
 	return NULL;
 }

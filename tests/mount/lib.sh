@@ -71,7 +71,7 @@ private_fuse() {
 # mount_fs [name=value...]: starts the daemon in the foreground of a background
 # job, waits until the mount serves. DAEMON is its pid.
 mount_fs() {
-	local opts="upper=$UPPER" arg source=("$LOWER")
+	local opts="upper=$UPPER${MOUNT_OPTIONS:+,$MOUNT_OPTIONS}" arg source=("$LOWER")
 	for arg in "$@"; do opts+=,$arg; done
 	[ "$LOWER" != "$MNT" ] || source=()
 	MOUNTS=$((MOUNTS + 1))
