@@ -30,6 +30,15 @@ struct steward;
 /* What the header says of how commits are made. */
 enum db_mode { DB_UNKNOWN, DB_ROLLBACK, DB_WAL };
 
+#define WAL_HEADER 32
+
+/* A WAL as it was looked at last. */
+struct wal_sight {
+	off_t size;
+	struct timespec mtime, ctime;
+	uint8_t header[WAL_HEADER];
+};
+
 /* In shared memory, no pointers. Guarded by dbs.lock, but for `node`. */
 struct db {
 	uint32_t link;	 /* the table's own, while there is no record */
@@ -45,6 +54,7 @@ struct db {
 	char changed_comm[16];
 	msec_t changed_at;
 	uint64_t wal_bytes;
+	struct wal_sight seen; /* of a WAL that the kernel writes past us */
 	struct policy_barrier barrier;
 	struct policy_visit visit;
 	uint64_t checkpoints, checkpoint_us, retries;

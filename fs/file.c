@@ -248,6 +248,16 @@ bool file_wants_flush(struct clawfs *fs, uint32_t slot)
 	return wants;
 }
 
+bool file_is_passed(struct clawfs *fs, uint32_t slot)
+{
+	struct file *f = file_at(fs, slot);
+
+	pthread_rwlock_rdlock(&f->lock);
+	bool passed = f->io == FILE_IO_PASSED;
+	pthread_rwlock_unlock(&f->lock);
+	return passed;
+}
+
 void file_flush(struct clawfs *fs, struct handle *h)
 {
 	struct file *f = file_at(fs, h->file);
@@ -296,6 +306,7 @@ void file_close(struct clawfs *fs, struct handle *h, msec_t now)
 	bool last = f->readers + f->writers == 0;
 	bool quiet = f->writers == 0;
 	pthread_mutex_unlock(&fs->attach);
+	bool passed = f->io == FILE_IO_PASSED;
 	if (last) {
 		passthrough_detach(fs, f);
 		close_lower(f);
@@ -309,6 +320,8 @@ void file_close(struct clawfs *fs, struct handle *h, msec_t now)
 		file_settle(fs, h->file);
 		pthread_rwlock_unlock(&fs->tree);
 	}
+	if (passed && acc != O_RDONLY)
+		db_look(fs, f->node, now);
 	file_put(fs, h->file);
 }
 
@@ -1012,6 +1025,9 @@ int file_sync(struct clawfs *fs, uint32_t slot, struct handle *h, bool data_only
 	/* Who calls fsync says that this is a version. */
 	if (h)
 		file_rewrite_end(fs, h, now);
+	/* What it holds by now was not seen when it was written. */
+	if (file_is_passed(fs, slot))
+		db_look(fs, f->node, now);
 	int known = db_fsync(fs, f->node, data_only, now);
 	if (known)
 		return known < 0 ? known : 0;

@@ -127,6 +127,8 @@ void file_rewrite_begin(struct clawfs *fs, struct handle *h, msec_t now);
 /* close(2) of a descriptor, maybe not the last: what was written is not to be lost in favour of the version
  * before, should the daemon die (P6); it may not be complete yet. */
 void file_flush(struct clawfs *fs, struct handle *h);
+/* Whether the kernel reads and writes it past us (passthrough.h). */
+bool file_is_passed(struct clawfs *fs, uint32_t slot);
 /* Whether file_flush has anything to do for handles of this file. */
 bool file_wants_flush(struct clawfs *fs, uint32_t slot);
 /* The handle's version is complete (close, fsync). */
