@@ -69,7 +69,7 @@ void passthrough_saw_request(struct passthrough *p, const void *in, size_t len)
 {
 	struct init_request request = {0};
 
-	if (p->answered || len < offsetof(struct init_request, flags2))
+	if (__atomic_load_n(&p->answered, __ATOMIC_ACQUIRE) || len < offsetof(struct init_request, flags2))
 		return;
 	memcpy(&request, in, len < sizeof(request) ? len : sizeof(request));
 	if (request.header.opcode != FUSE_INIT)
@@ -83,9 +83,8 @@ void passthrough_complete_init(struct passthrough *p, void *init_out, size_t len
 {
 	struct init_reply reply;
 
-	if (p->answered || len != sizeof(reply))
+	if (__atomic_load_n(&p->answered, __ATOMIC_ACQUIRE) || len != sizeof(reply))
 		return;
-	p->answered = true;
 	memcpy(&reply, init_out, sizeof(reply));
 	reply.flags |= (uint32_t)(p->offered & INIT_KILLPRIV_V2);
 	if (want && p->offered & INIT_PASSTHROUGH) {
@@ -95,6 +94,7 @@ void passthrough_complete_init(struct passthrough *p, void *init_out, size_t len
 		__atomic_store_n(&p->active, true, __ATOMIC_RELEASE);
 	}
 	memcpy(init_out, &reply, sizeof(reply));
+	__atomic_store_n(&p->answered, true, __ATOMIC_RELEASE);
 }
 
 #if LIBFUSE_HAS_API
@@ -131,7 +131,7 @@ static ssize_t shim_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	struct clawfs *fs = userdata;
 
-	if (count == 2 && !fs->passthrough.answered)
+	if (count == 2 && !__atomic_load_n(&fs->passthrough.answered, __ATOMIC_ACQUIRE))
 		passthrough_complete_init(&fs->passthrough, iov[1].iov_base, iov[1].iov_len, is_wanted(fs));
 	return writev(fd, iov, count);
 }

@@ -46,7 +46,7 @@ struct fuse_req;
 
 struct passthrough {
 	uint64_t offered; /* the kernel's flags of FUSE_INIT; the shim's, before anything else runs */
-	bool answered;	  /* FUSE_INIT has its reply; the shim's */
+	bool answered;	  /* atomic; FUSE_INIT has its reply; the shim's */
 	bool wal;	  /* SQLite's write-ahead logs too; set before the mount serves */
 	bool active;	  /* atomic; false for good once the kernel has refused */
 	uint64_t opens;	  /* atomic: handles that were passed through */
