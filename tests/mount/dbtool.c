@@ -1,14 +1,14 @@
 /* What the cases on SQLite let loose on a database. Compiled by sqlite.sh with
  * -lsqlite3. usage: dbtool COMMAND DB [key=value...]
  *
- *   write       who= rows= (0: until stop) stop= ack= busy= pause_us= size= batch= reopen= lock= sql=
+ *   write       who= rows= (0: until stop) stop= ack= busy= pause_us= burst= size= batch= reopen= lock= sql=
  *   read        stop= busy= reopen= lock= sql=
  *   checkpoint  stop= busy=
  *   reindex     rounds= stop= lock= busy= temporary=: the application's full re-index
  *   check       acks= cut= window= mode=: integrity and accounting; says what it found
  *   hot         dies in mid-transaction with a hot journal left
- *   super       other= when=before|after: dies in the commit over two databases, before or after
- *               the super-journal is deleted
+ *   super       other= when=torn|before|after: dies in the commit over two databases: in the midst of
+ *               writing the first, or before or after the super-journal is deleted
  *
  * Rows of table t are (who, n, text); n counts up from 0 for each writer, and
  * the text depends on both alone, so that anybody can say what must be there.
@@ -217,7 +217,8 @@ static bool commit(long long who, long long n, long long size, long long batch)
 static void cmd_write(void)
 {
 	long long who = number("who", 0), rows = number("rows", 0), size = number("size", 200);
-	long long batch = number("batch", 1), pause_us = number("pause_us", 0), done = 0, n = -1;
+	long long batch = number("batch", 1), pause_us = number("pause_us", 0), burst = number("burst", 1);
+	long long done = 0, n = -1;
 	int ack = arg("ack", NULL) ? open(arg("ack", NULL), O_WRONLY | O_CREAT | O_APPEND, 0600) : -1;
 	char sql[128];
 
@@ -241,7 +242,7 @@ static void cmd_write(void)
 			}
 		}
 		end_use();
-		if (pause_us)
+		if (pause_us && (done / batch) % burst == 0)
 			usleep((useconds_t)pause_us);
 	}
 	if (db && sqlite3_close(db) != SQLITE_OK)
@@ -467,20 +468,50 @@ static int dying_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
 	return SQLITE_IOERR;
 }
 
+/* The second page of the first database is written to its half. */
+static ssize_t dying_pwrite(int fd, const void *buf, size_t len, off_t off)
+{
+	char link[64], file[4096];
+	static int pages;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t got = readlink(link, file, sizeof(file) - 1);
+	file[got < 0 ? 0 : got] = '\0';
+	if (strcmp(file, path) == 0 && ++pages == 2) {
+		if (pwrite(fd, buf, len / 2, off) < 0 || fsync(fd) < 0)
+			die("pwrite: %s", strerror(errno));
+		kill(getpid(), SIGKILL);
+	}
+	return pwrite(fd, buf, len, off);
+}
+
 static void cmd_super(void)
 {
 	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+	const char *when = arg("when", "before");
 	char sql[4200];
 
 	db = open_db(path);
 	snprintf(sql, sizeof(sql), "ATTACH '%s' AS other", arg("other", ""));
 	run(db, sql);
-	run(db, "CREATE TABLE IF NOT EXISTS main.s(v); CREATE TABLE IF NOT EXISTS other.s(v);"
-		"DELETE FROM main.s; DELETE FROM other.s; INSERT INTO main.s VALUES('old'); INSERT INTO other.s "
-		"VALUES('old')");
-	real_delete = vfs->xDelete;
-	vfs->xDelete = dying_delete;
-	run(db, "BEGIN; UPDATE main.s SET v = 'new'; UPDATE other.s SET v = 'new'; COMMIT");
+	for (int i = 0; i < 2; i++) {
+		snprintf(sql, sizeof(sql),
+			 "CREATE TABLE %s.s(n INTEGER PRIMARY KEY, v TEXT);"
+			 "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 50)"
+			 "INSERT INTO %s.s SELECT n, 'old' || hex(zeroblob(1000)) FROM c",
+			 i ? "other" : "main", i ? "other" : "main");
+		run(db, sql);
+	}
+	if (strcmp(when, "torn") == 0) {
+		vfs->xSetSystemCall(vfs, "pwrite", (sqlite3_syscall_ptr)dying_pwrite);
+		vfs->xSetSystemCall(vfs, "pwrite64", (sqlite3_syscall_ptr)dying_pwrite);
+	} else {
+		real_delete = vfs->xDelete;
+		vfs->xDelete = dying_delete;
+	}
+	/* Not of the same length: a page that is written to its half is no page. */
+	run(db, "BEGIN; UPDATE main.s SET v = 'new' || hex(randomblob(700)) || n;"
+		"UPDATE other.s SET v = 'new' || hex(randomblob(700)) || n; COMMIT");
 	die("no super-journal was made");
 }
 

@@ -7,7 +7,6 @@
 . "$TESTS/sqlite.sh"
 
 mkdir -p "$LOWER"/{memory,odd,agents/main/agent/deep}
-cd "$CASE_DIR"
 fill='create table t(a integer primary key, b); insert into t values (1, hex(randomblob(3000))), (2, "zwei"); create index i on t(b);'
 made=()
 make_db() {
@@ -33,7 +32,7 @@ make_db odd/x-wal ''
 make_db odd/x-journal ''
 make_db odd/y.lock ''
 chmod 600 "$LOWER/memory/page512.sqlite"
-chown $ALICE:$BOB "$LOWER/memory/page1024.sqlite"
+chown "$ALICE:$BOB" "$LOWER/memory/page1024.sqlite"
 # A WAL that a killed process has left.
 "$DBTOOL" write "$LOWER/memory/left.sqlite" "sql=pragma journal_mode=wal; pragma wal_autocheckpoint=0" stop="$CASE_DIR/never" &
 writer=$!

@@ -10,6 +10,8 @@ mkdir "$LOWER/memory" "$CASE_DIR/acks"
 mount_fs sqlite_checkpoint_ms=500 sqlite_wal_limit=262144 sqlite_sync_ms=500
 db=$MNT/memory/main.sqlite
 stop=$CASE_DIR/stop
+"$DBTOOL" write "$db" who=4 rows=1 ack="$CASE_DIR/acks/4"
+wal_in_time "$db"
 start w0 "$DBTOOL" write "$db" who=0 ack="$CASE_DIR/acks/0" stop="$stop"
 start w1 "$DBTOOL" write "$db" who=1 ack="$CASE_DIR/acks/1" stop="$stop" reopen=1 batch=5
 start w2 "$DBTOOL" write "$db" who=2 ack="$CASE_DIR/acks/2" stop="$stop" size=20000 pause_us=10000 \
@@ -35,7 +37,7 @@ done
 finish w0 w1 w2 r0 r1 r2 checkpointer
 echo "$kills kills"
 "$DBTOOL" check "$db" acks="$CASE_DIR/acks"
-wal_in_time "$db"
+is_wal "$db" || fail 'it is not in WAL mode any more'
 echo "checkpoints $(db_stat memory/main.sqlite checkpoints), elided $(db_stat memory/main.sqlite fsyncs_elided)"
 # Each writer got somewhere.
 for who in 0 1 2 3; do assert test -s "$CASE_DIR/acks/$who"; done
