@@ -225,7 +225,6 @@ int steward_child_main(int sock)
 	int dirfd;
 
 	close_range((unsigned)sock + 1, ~0U, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "clawfs-steward");
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);

@@ -62,7 +62,14 @@ passed sh -c "echo text >$MNT/plain.txt"
 passed grep -q text "$MNT/plain.txt"
 served sh -c "echo '{}' >$MNT/a.json"
 served sh -c "echo line >$MNT/a.log"
-served sqlite3 "$MNT/a.db" '.output /dev/null' 'pragma journal_mode=wal; create table t(a); insert into t values (1)'
+served sqlite3 "$MNT/a.db" '.output /dev/null' 'create table t(a); insert into t values (1)'
+# Its write-ahead log is, the database itself is not.
+in_wal_mode() { sqlite3 "$MNT/a.db" 'pragma journal_mode' | grep -qx wal; }
+wait_until in_wal_mode
+passed sqlite3 "$MNT/a.db" 'insert into t values (2)'
+before=$(opens)
+sqlite3 "$MNT/a.db" 'insert into t values (3)'
+[ "$PASSED" = false ] || assert_eq "$(opens)" $((before + 1)) "one open of a.db-wal"
 cp "$MNT/a.db" "$LOWER/no-suffix"
 served sqlite3 "$MNT/no-suffix" '.output /dev/null' 'select * from t'
 
