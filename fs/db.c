@@ -382,6 +382,8 @@ static void wal_look(struct clawfs *fs, uint32_t index, bool asked, msec_t when)
 	bool head = memcmp(now.header, d->seen.header, sizeof(now.header)) != 0;
 	bool changed = head || now.size != d->seen.size || memcmp(&now.mtime, &d->seen.mtime, sizeof(now.mtime)) != 0 ||
 		       memcmp(&now.ctime, &d->seen.ctime, sizeof(now.ctime)) != 0;
+	d->asked |= asked;
+	d->lax |= !d->asked && now.size > 0;
 	if (changed || asked) {
 		policy_barrier_observed(&d->barrier, head);
 		policy_visit_active(&d->visit, true, (uint64_t)now.size, when);
@@ -390,6 +392,18 @@ static void wal_look(struct clawfs *fs, uint32_t index, bool asked, msec_t when)
 		d->seen = now;
 	}
 	pthread_mutex_unlock(&fs->dbs.lock);
+}
+
+bool db_wal_may_pass(struct clawfs *fs, uint32_t node)
+{
+	uint32_t index;
+
+	if (role_of(fs, node, &index) != ROLE_WAL)
+		return true;
+	pthread_mutex_lock(&fs->dbs.lock);
+	bool lax = db_at(fs, index)->lax;
+	pthread_mutex_unlock(&fs->dbs.lock);
+	return !lax;
 }
 
 /* The database itself is written past us: it was none when it was opened. Tree lock held. */
@@ -541,7 +555,7 @@ void db_name_changes(struct clawfs *fs, uint32_t parent, const char *name, int p
 		pthread_mutex_lock(&fs->dbs.lock);
 		policy_barrier_after(&d->barrier, BARRIER_WAL_UNLINK, 0);
 		d->wal_bytes = 0;
-		d->wal_new = d->wal_odd = false;
+		d->wal_new = d->wal_odd = d->asked = false;
 		pthread_mutex_unlock(&fs->dbs.lock);
 	}
 	if (!lease->node || pid == lease->pid)
@@ -566,7 +580,7 @@ void db_name_made(struct clawfs *fs, uint32_t parent, const char *name)
 	policy_barrier_wal_new(&d->barrier);
 	policy_barrier_observed(&d->barrier, true);
 	d->wal_new = true;
-	d->wal_odd = false;
+	d->wal_odd = d->asked = false;
 	d->wal_bytes = 0;
 	if (role == ROLE_MAIN && d->mode != DB_UNKNOWN) {
 		judge(fs, d, is_excluded(fs, d->node));

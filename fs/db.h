@@ -46,6 +46,9 @@ struct db {
 	bool excluded;	 /* keeps its mode, and full POSIX semantics */
 	bool wal_new;	 /* the WAL's name may not be durable */
 	bool wal_odd;	 /* what was written as WAL is none: nothing is elided */
+	bool asked;	 /* a sync of this WAL was asked for */
+	bool lax;	 /* somebody checkpointed without asking for one (synchronous=OFF): B1 is ours to keep, so
+			  * the next open of its WAL is not passed through */
 	uint8_t syncing; /* BARRIER_SYNC_*: running */
 	enum db_mode mode;
 	uint32_t enforced; /* times we put it into WAL mode */
@@ -139,6 +142,9 @@ int db_flush_all(struct clawfs *fs);
 struct listing;
 void db_stats_text(struct clawfs *fs, struct listing *out, msec_t now);
 void db_stats_json(struct clawfs *fs, struct listing *out, msec_t now);
+
+/* Whether the kernel may write the WAL `node` past us. Tree lock held. */
+bool db_wal_may_pass(struct clawfs *fs, uint32_t node);
 
 /* The database and WAL names: "name-wal" into `out` of NAME_MAX + 1; false when it does not fit. */
 bool db_wal_name(const char *name, char *out);

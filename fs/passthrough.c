@@ -241,7 +241,8 @@ static bool passthrough_wanted(struct clawfs *fs, const struct file *f, int fd, 
 	if (fd < 0 || !f->through || f->place != PLACE_LOWER)
 		return false;
 	bool wal = is_wal(fs, f);
-	if (wal ? !fs->passthrough.wal || class_is_cached(f->cls) : f->cls != CLASS_THROUGH)
+	if (wal ? !fs->passthrough.wal || class_is_cached(f->cls) || !db_wal_may_pass(fs, f->node)
+		: f->cls != CLASS_THROUGH)
 		return false;
 	if (fs->lower.sys->fstat(fd, &st) < 0 || killpriv_has(st.st_mode))
 		return false;
