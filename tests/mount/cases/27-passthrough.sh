@@ -150,6 +150,8 @@ for first in reader writer; do
 	chmod 777 "$f"
 	[ "$first" = writer ] || exec 7<"$f"
 	[ "$first" = writer ] || chmod 4777 "$f"
+	# Root's do not take it, but from what he had open before.
+	[ "$first" = writer ] || echo roots >>"$f"
 	# shellcheck disable=SC2016 # for the shell it starts
 	alice sh -c 'exec 5>>"$0"; read -r word <"$1"; echo "$word" >&5' "$f" "$talk" &
 	writer=$!
