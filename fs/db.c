@@ -513,6 +513,21 @@ int db_fsync(struct clawfs *fs, uint32_t node, bool data_only, msec_t now)
 
 /* --- names --------------------------------------------------------------- */
 
+int db_open_begin(struct clawfs *fs, uint32_t node)
+{
+	uint32_t index;
+
+	pthread_rwlock_rdlock(&fs->tree);
+	enum role role = role_of(fs, node, &index);
+	pthread_rwlock_unlock(&fs->tree);
+	if (role != ROLE_WAL)
+		return 0;
+	pthread_mutex_lock(&fs->dbs.lock);
+	int rc = settle(fs, index, BARRIER_WAL_HEAD);
+	pthread_mutex_unlock(&fs->dbs.lock);
+	return rc;
+}
+
 int db_name_begin(struct clawfs *fs, uint32_t parent, const char *name, enum barrier_event event)
 {
 	uint32_t index;
@@ -521,7 +536,7 @@ int db_name_begin(struct clawfs *fs, uint32_t parent, const char *name, enum bar
 	pthread_rwlock_rdlock(&fs->tree);
 	enum role role = role_of_name(fs, parent, name, &index);
 	pthread_rwlock_unlock(&fs->tree);
-	if (role == ROLE_NONE || (role == ROLE_MAIN && event == BARRIER_WAL_UNLINK))
+	if (role == ROLE_NONE || (role == ROLE_MAIN && event != BARRIER_RENAME))
 		return 0;
 	if (event == BARRIER_RENAME)
 		wal_look(fs, index, true, clock_now());

@@ -121,7 +121,10 @@ void db_change_end(struct clawfs *fs, const struct db_io *io, const void *buf, s
 /* fsync of `node`. 1: acknowledged or done; 0: not ours, or a plain fsync is to be done; negative errno. */
 int db_fsync(struct clawfs *fs, uint32_t node, bool data_only, msec_t now);
 
-/* Before the name is unlinked, or renamed, or renamed over. */
+/* Before a WAL is opened or made: the kernel may write it past us from then on, so what its header's first write
+ * would need is done now (B2). */
+int db_open_begin(struct clawfs *fs, uint32_t node);
+/* Before the name is made (BARRIER_WAL_HEAD), unlinked, renamed, or renamed over. */
 int db_name_begin(struct clawfs *fs, uint32_t parent, const char *name, enum barrier_event event);
 /* The same, when the name is going to be changed for good by `pid`: fences the steward off. Tree lock for writing. */
 void db_name_changes(struct clawfs *fs, uint32_t parent, const char *name, int pid);

@@ -371,9 +371,12 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		open_virtual(req, ino, fi);
 		return;
 	}
-	pthread_rwlock_rdlock(&fs->tree);
-	int rc = db_fenced(fs, fuse_req_ctx(req)->pid) ? -EIO : file_open(fs, (uint32_t)ino, fi->flags, &slot);
-	pthread_rwlock_unlock(&fs->tree);
+	int rc = db_open_begin(fs, (uint32_t)ino);
+	if (rc == 0) {
+		pthread_rwlock_rdlock(&fs->tree);
+		rc = db_fenced(fs, fuse_req_ctx(req)->pid) ? -EIO : file_open(fs, (uint32_t)ino, fi->flags, &slot);
+		pthread_rwlock_unlock(&fs->tree);
+	}
 	if (rc < 0) {
 		fuse_reply_err(req, -rc);
 		return;
