@@ -92,7 +92,7 @@ bulk_run() {
 }
 passthrough=(auto off)
 # A build that has no such option is one without.
-if ! "$CLAWFS" --help | grep -q passthrough; then passthrough=(none); fi
+if ! "$CLAWFS" -h | grep -q passthrough; then passthrough=(none); fi
 for ((round = 0; round < rounds; round++)); do
 	bulk_run "$work/plain/data" plain ''
 	bulk_run "$work/plain/data" plain-wal wal
