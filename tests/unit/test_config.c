@@ -71,6 +71,8 @@ static size_t size_of(enum policy_option_type type)
 		return sizeof(config.upper);
 	case OPTION_RULE:
 		return sizeof(struct policy_rules);
+	case OPTION_GLOB:
+		return sizeof(struct policy_globs);
 	case OPTION_WORD:
 		return sizeof(int);
 	default:
@@ -120,8 +122,7 @@ static void test_ranges(void **state)
 	char text[32], low[16], high[16];
 
 	for (o = policy_options(); o->name; o++) {
-		if (o->type == OPTION_BOOL || o->type == OPTION_PATH || o->type == OPTION_RULE ||
-		    o->type == OPTION_WORD)
+		if (o->type != OPTION_MS && o->type != OPTION_COUNT && o->type != OPTION_BYTES)
 			continue;
 		snprintf(text, sizeof(text), "%lld", (long long)o->min);
 		assert_int_equal(set(o->name, text), 0);
