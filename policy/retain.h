@@ -5,44 +5,47 @@
  *   bound            goes                                                                needs a clock
  *   log_keep_days    every archive whose age is proven to be so much                     yes
  *   log_rotate_keep  of each log's parts those with the lowest numbers, above so many    no
- *   log_keep_bytes   the oldest archives, until the rest together is no more than that   no (order only)
- * in this order; what one has condemned is gone for the next. 0 switches a bound off. What somebody has open,
- * and what has its live log beside it (an interrupted compression, or a log that began anew), is counted but
- * not deleted.
+ *   log_keep_bytes   the oldest archives, until the rest together is no more than that   order only
+ * in this order; what one has condemned is gone for the next. 0 switches a bound off. What is busy (somebody
+ * has it open, or its live log is beside it after an interrupted compression) is counted but not deleted.
  *
- * The age, of the log's last line:
- *   written in this run   now - last write, on the monotonic clock. Exact; no wall clock is asked.
+ * The age of an archive, since its log's last line:
+ *   written in this run  now - last write, on the monotonic clock. Exact; no wall clock is asked.
  *   else the larger of
- *     seen                now - first seen in this run, on the monotonic clock. It is at least that old.
- *     claimed             what the mtime says against the believed clock, less what is doubted
- *
- *   believed clock        that of policy/wall.h (the least of this run, W2), or, where that is behind it, the newest
- * mtime from before this run that the wall clock, as it is now, agrees was before this run doubted               The
- * mtimes of all logs and the start of this run, in order, say when the machine was at work. A gap between two
- * neighbours of more than RETAIN_GAP_MS is either a time when it was off, or a jump of its clock: nobody can tell. All
- * such gaps that are newer than the archive are doubted, and the doubt shrinks by RETAIN_CREDIT ms for each ms that the
- * clock has gone without a step since. nothing is claimed    by an mtime that is nonsense or in the future, before
- * WALL_SETTLE_MS have passed without a step (W3), or while the clock is nonsense since the run began
+ *     seen               now - first seen in this run, on the monotonic clock. It is at least that old.
+ *     claimed            believed clock - mtime - doubt. Nothing is claimed by an mtime that is nonsense or in
+ *                        the future, while the clock has been nonsense since the run began, or
+ *                        before WALL_SETTLE_MS have passed without a step.
+ *   believed clock       that of policy/wall.h (W2). If that is behind a log's mtime from before this run, and
+ *                        the wall clock of now is not, then this run began with a clock that was behind, and
+ *                        is believed to have begun at that mtime.
+ *   doubt                The mtimes of all logs and the start of this run, in order, say when the machine was
+ *                        at work. A gap of more than RETAIN_GAP_MS between two neighbours is a time when
+ *                        nothing was logged, or a jump of the clock: nobody can tell. The doubt is the sum of
+ *                        such gaps that are newer than the archive, less RETAIN_CREDIT ms for each ms that the
+ *                        clock has gone without a step.
  *
  * What follows, with keep = log_keep_days:
- *   R1 Never deleted: what is live, busy, or not in the list.
+ *   R1 What is live, busy or not in the list is not deleted.
  *   R2 A log that was written in this run lives `keep` after its last line, exactly, as long as the run lasts,
  *      whatever the wall clock does.
- *   R3 A step of the wall clock in this run deletes nothing early. Forwards: the believed clock does not move (W2),
- *      or only up to a stamp that is older than the step and that the step did not make. Backwards: claims
- *      become smaller. A step makes no answer earlier, but that one.
- *   R4 A jump by J before this run, or a start with a clock that is ahead by J, with right mtimes: J up to
- * RETAIN_GAP_MS can delete by J early (nobody knows better). A larger J adds a gap: it deletes nothing in the first
- * WALL_SETTLE_MS; after h hours, the 10 minutes included, ages are believed that are too large by at most 24 h hours
- * each. So a week of logs does not go at once but, if nobody sets the clock right, in the order of age within seven
- * hours; any step back in that time begins anew. R5 Nothing is kept for ever: an archive goes at the latest `keep`
- * after it was first seen in a run that lasts so long, whatever its mtime and the clock say. With a sane mtime and a
- * right clock it goes when it is `keep` old, once its doubts are paid (an hour of running for each day the machine was
- * off), across restarts. R6 Only a machine that never runs for `keep` at a stretch and whose clock or mtimes are
- * nonsense keeps by log_rotate_keep and log_keep_bytes alone.
+ *   R3 A step of the wall clock in this run deletes nothing early. Forwards it does not move the believed clock
+ *      (W2), but up to an mtime that was there before the step; backwards it makes claims smaller; both
+ *      begin the settling and the credit anew.
+ *   R4 A jump by J before this run, or a start with a clock that is ahead by J, mtimes being right: J up to
+ *      RETAIN_GAP_MS can delete by J early (nothing tells it from time that passed). A larger J makes a gap,
+ *      which is doubted: nothing is deleted for it in the first WALL_SETTLE_MS, and after h hours ages are
+ *      believed that are at most h days too large. So a week of logs does not go at once but, if nobody sets
+ *      the clock right, one day's after the other, over seven hours.
+ *      Proof: claimed = (age + J) - doubt, and doubt >= J - RETAIN_CREDIT * (now - last step).
+ *   R5 Nothing is kept for ever: an archive goes at the latest `keep` after it was first seen in a run that
+ *      lasts so long, whatever its mtime and the clock say. With right mtimes and a right clock it goes when it
+ *      is `keep` old, across restarts, once its doubts are paid (an hour of running for each day off).
+ *   R6 Only on a machine that never runs for `keep` at a stretch, and there only what has a nonsensical or
+ *      future mtime or meets a nonsensical clock, is left to log_rotate_keep and log_keep_bytes alone.
  *
- * Order ("oldest first"): by age as far as anything says, doubts aside; ties by mtime, then log, number of part, slot.
- */
+ * "Oldest first" is by age as far as anything says, doubts aside; ties by mtime, then by log, number of the
+ * part, slot. */
 #ifndef CLAWFS_POLICY_RETAIN_H
 #define CLAWFS_POLICY_RETAIN_H
 
@@ -85,8 +88,9 @@ struct policy_retained {
 
 /* Judges all archives of the mount at once, with `live` logs as witnesses. The
  * list is put in order, oldest first: that is the order to delete in. To be asked
- * at the mount, when an archive is made, becomes free or changes size, at
- * `next`, and after a step of the clock. */
+ * at the mount, when an archive is made or becomes free, at `next`, and after a
+ * step of the clock; after a deletion that failed not before the back-off
+ * (policy_retry_failed with RETAIN_RETRY_MS and _MAX) has passed. */
 struct policy_retained policy_retain(const struct policy_config *config, const struct policy_wall *wall, msec_t now,
 				     struct policy_archive *list, uint32_t count);
 
