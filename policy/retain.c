@@ -200,21 +200,33 @@ static void by_parts(uint64_t keep, struct policy_archive *list, uint32_t count,
 	}
 }
 
-/* The list is in the order of age. */
+static void add_size(uint64_t *total, const struct policy_archive *a)
+{
+	if (__builtin_add_overflow(*total, a->size, total))
+		*total = UINT64_MAX;
+}
+
+/* The list is in the order of age. From the newest on, what is too much goes
+ * and all that is older with it; what is busy takes its place beforehand. */
 static void by_bytes(uint64_t keep, struct policy_archive *list, uint32_t count, struct policy_retained *sum)
 {
 	uint64_t total = 0;
-	uint32_t i;
+	uint32_t i, from;
 
 	for (i = 0; i < count; i++) {
-		if (counts(&list[i]) && __builtin_add_overflow(total, list[i].size, &total))
-			total = UINT64_MAX;
+		if (counts(&list[i]) && list[i].busy)
+			add_size(&total, &list[i]);
 	}
-	for (i = 0; i < count && total > keep; i++) {
-		if (!counts(&list[i]) || list[i].busy)
+	for (from = count; from > 0; from--) {
+		if (!counts(&list[from - 1]) || list[from - 1].busy)
 			continue;
-		condemn(&list[i], RETAIN_BYTES, sum);
-		total -= list[i].size;
+		add_size(&total, &list[from - 1]);
+		if (total > keep)
+			break;
+	}
+	for (i = 0; i < from; i++) {
+		if (counts(&list[i]) && !list[i].busy)
+			condemn(&list[i], RETAIN_BYTES, sum);
 	}
 }
 
