@@ -324,6 +324,20 @@ static void a_restart_with_a_clock_ahead(void **state)
 	assert_true(sum.count > 4 && sum.count < 8);
 }
 
+/* What a clock that was ahead has stamped is kept for a week of running, and
+ * casts no doubt on the rest. */
+static void stamps_from_the_future(void **state)
+{
+	a_week();
+	found(NOW + 400 * DAY);
+	found(NOW + HOUR);
+	found(NOW + 30 * DAY)->live = true;
+	assert_string_equal(gone(DAY / 2 - HOUR - 1), "");
+	assert_string_equal(gone(DAY / 2 - HOUR), "13");
+	assert_int_equal(slot(14)->due, KEEP);
+	assert_int_equal(slot(15)->due, KEEP);
+}
+
 /* --- walks -------------------------------------------------------------- */
 
 static uint64_t seed = 88172645463325252u;
@@ -601,6 +615,7 @@ int main(void)
 		cmocka_unit_test_setup(off_for_a_month, setup),
 		cmocka_unit_test_setup(a_start_with_a_clock_ahead, setup),
 		cmocka_unit_test_setup(a_restart_with_a_clock_ahead, setup),
+		cmocka_unit_test_setup(stamps_from_the_future, setup),
 		cmocka_unit_test_setup(walks_that_know_the_time, setup),
 		cmocka_unit_test_setup(walks_through_nonsense, setup),
 		cmocka_unit_test_setup(in_order_whatever_the_order, setup),
