@@ -156,15 +156,19 @@ static void write_text(struct clawfs *fs, struct listing *out, msec_t now, const
 {
 	listing_text(out, "clawfs " CLAWFS_VERSION " on %s, lower %s, upper %s, pid %d\n", fs->mountpoint, fs->source,
 		     fs->upper.path, (int)getpid());
-	listing_text(out, "uptime %lld:%02lld:%02lld, %.1f of %.1f MiB RAM in use%s%s\n\n",
-		     (long long)(uptime / 3600000), (long long)(uptime / 60000 % 60), (long long)(uptime / 1000 % 60),
-		     (double)used / 1048576, (double)fs->config.ram_max / 1048576, error ? "; THE LOWER REFUSES: " : "",
+	listing_text(out, "uptime %lld:%02lld:%02lld, %.1f of %.1f MiB RAM in use%s%s\n", (long long)(uptime / 3600000),
+		     (long long)(uptime / 60000 % 60), (long long)(uptime / 1000 % 60), (double)used / 1048576,
+		     (double)fs->config.ram_max / 1048576, error ? "; THE LOWER REFUSES: " : "",
 		     error ? strerror(-error) : "");
+	listing_text(out, "kernel passthrough %s, %llu opens\n\n",
+		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "on" : "off",
+		     (unsigned long long)__atomic_load_n(&fs->passthrough.opens, __ATOMIC_RELAXED));
 	text_table(out, gauge, now, total);
 	listing_text(out, "\n");
 	text_flushes(out, total);
 	listing_text(out, "\nin the last full minute:\n");
 	text_table(out, gauge, now, minute);
+	db_stats_text(fs, out, now);
 }
 
 /* --- JSON ---------------------------------------------------------------- */
@@ -206,29 +210,25 @@ static void json_set(struct listing *out, const char *key, const struct gauge *g
 	listing_text(out, "}");
 }
 
-static void json_string(struct listing *out, const char *key, const char *value)
+static void json_member(struct listing *out, const char *key, const char *value)
 {
-	listing_text(out, "\"%s\":\"", key);
-	for (; *value; value++) {
-		if (*value == '"' || *value == '\\')
-			listing_text(out, "\\%c", *value);
-		else if ((unsigned char)*value < ' ')
-			listing_text(out, "\\u%04x", (unsigned char)*value);
-		else
-			listing_text(out, "%c", *value);
-	}
-	listing_text(out, "\",");
+	listing_text(out, "\"%s\":", key);
+	listing_json_string(out, value);
+	listing_text(out, ",");
 }
 
 static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const struct gauge gauge[], uint64_t used,
 		       int error, const struct stats_class total[], const struct stats_class minute[], int64_t uptime)
 {
 	listing_text(out, "{\"version\":\"" CLAWFS_VERSION "\",\"pid\":%d,", (int)getpid());
-	json_string(out, "mountpoint", fs->mountpoint);
-	json_string(out, "source", fs->source);
-	json_string(out, "upper", fs->upper.path);
-	listing_text(out, "\"uptime_ms\":%lld,\"ram_used\":%llu,\"ram_max\":%lld,\"lower_error\":%d,\"classes\":{",
+	json_member(out, "mountpoint", fs->mountpoint);
+	json_member(out, "source", fs->source);
+	json_member(out, "upper", fs->upper.path);
+	listing_text(out, "\"uptime_ms\":%lld,\"ram_used\":%llu,\"ram_max\":%lld,\"lower_error\":%d,",
 		     (long long)uptime, (unsigned long long)used, (long long)fs->config.ram_max, -error);
+	listing_text(out, "\"passthrough\":{\"active\":%s,\"opens\":%llu},\"classes\":{",
+		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "true" : "false",
+		     (unsigned long long)__atomic_load_n(&fs->passthrough.opens, __ATOMIC_RELAXED));
 	for (int c = 0; c < CLASS_COUNT; c++) {
 		listing_text(out, "%s\"%s\":{", c ? "," : "", policy_class_name(c));
 		json_gauge(out, &gauge[c], now);
@@ -241,6 +241,7 @@ static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const
 	struct gauge all = gauge_sum(gauge);
 	json_set(out, "totals", &all, now, total);
 	json_set(out, "last_minute", NULL, now, minute);
+	db_stats_json(fs, out, now);
 	listing_text(out, "}\n");
 }
 

@@ -188,9 +188,11 @@ int file_open(struct clawfs *fs, uint32_t node, int flags, uint32_t *slot)
 	/* The kernel has checked the mode; of what the daemon needs for itself it need not allow. */
 	if (f->place == PLACE_LOWER && !f->through)
 		rc = open_lower(fs, f, true, false, true);
-	if (rc == 0 && f->place == PLACE_LOWER && f->through)
+	if (rc == 0 && f->place == PLACE_LOWER && f->through) {
 		rc = open_lower(fs, f, rd, wr, false);
-	else if (f->place == PLACE_TAIL && f->flushed > 0)
+		if (rc == 0 && f->fd_rd >= 0)
+			db_probe(fs, node, f->fd_rd, clock_now());
+	} else if (f->place == PLACE_TAIL && f->flushed > 0)
 		rc = open_lower(fs, f, rd, false, true);
 	if (rc == 0) {
 		pthread_mutex_lock(&fs->attach);
@@ -246,6 +248,16 @@ bool file_wants_flush(struct clawfs *fs, uint32_t slot)
 	return wants;
 }
 
+bool file_is_passed(struct clawfs *fs, uint32_t slot)
+{
+	struct file *f = file_at(fs, slot);
+
+	pthread_rwlock_rdlock(&f->lock);
+	bool passed = f->io == FILE_IO_PASSED;
+	pthread_rwlock_unlock(&f->lock);
+	return passed;
+}
+
 void file_flush(struct clawfs *fs, struct handle *h)
 {
 	struct file *f = file_at(fs, h->file);
@@ -294,8 +306,11 @@ void file_close(struct clawfs *fs, struct handle *h, msec_t now)
 	bool last = f->readers + f->writers == 0;
 	bool quiet = f->writers == 0;
 	pthread_mutex_unlock(&fs->attach);
-	if (last)
+	bool passed = f->io == FILE_IO_PASSED;
+	if (last) {
+		passthrough_detach(fs, f);
 		close_lower(f);
+	}
 	pthread_mutex_lock(&fs->sched.lock);
 	settle = quiet && f->place != PLACE_LOWER && !f->orphan && f->policy.state == POLICY_CLEAN;
 	pthread_mutex_unlock(&fs->sched.lock);
@@ -305,6 +320,8 @@ void file_close(struct clawfs *fs, struct handle *h, msec_t now)
 		file_settle(fs, h->file);
 		pthread_rwlock_unlock(&fs->tree);
 	}
+	if (passed && acc != O_RDONLY)
+		db_look(fs, f->node, now);
 	file_put(fs, h->file);
 }
 
@@ -635,7 +652,8 @@ void file_reclass(struct clawfs *fs, uint32_t slot, enum policy_class cls)
 
 	pthread_rwlock_wrlock(&f->lock);
 	f->cls = cls;
-	f->through = !class_is_cached(cls) || fs_node(fs, f->node)->flags & NODE_ORPHAN;
+	/* What the kernel writes past us stays where it is until it is closed. */
+	f->through = !class_is_cached(cls) || fs_node(fs, f->node)->flags & NODE_ORPHAN || f->io == FILE_IO_PASSED;
 	/* The lower has another file of this name, or the class wants it
 	 * replaced in one piece; everything is in the upper, so it is whole. */
 	if (f->place == PLACE_TAIL && f->flushed == 0 &&
@@ -749,8 +767,11 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 	struct policy_scan scan = {0};
 	bool scanned = false, full = false;
 	enum policy_class cls = CLASS_THROUGH;
-	int rc = 0;
+	struct db_io db;
+	int rc = db_change_begin(fs, f->node, buf, len, off, &db);
 
+	if (rc < 0)
+		return rc;
 	for (bool done = false; rc == 0 && !done;) {
 		pthread_rwlock_rdlock(&f->lock);
 		off_t at = append ? append_offset(f) : off;
@@ -801,6 +822,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 		if (plan == DO_RAISE)
 			pthread_rwlock_unlock(&fs->tree);
 	}
+	db_change_end(fs, &db, buf, len, off, h->pid, now);
 	if (rc < 0)
 		return rc;
 	stats_app_write(fs->stats, now, cls, len);
@@ -935,8 +957,11 @@ void file_rewrite_begin(struct clawfs *fs, struct handle *h, msec_t now)
 int file_truncate(struct clawfs *fs, uint32_t slot, struct handle *h, off_t size, msec_t now)
 {
 	struct file *f = file_at(fs, slot);
-	int rc;
+	struct db_io db;
+	int rc = db_change_begin(fs, f->node, NULL, 0, size, &db);
 
+	if (rc < 0)
+		return rc;
 	do {
 		pthread_rwlock_wrlock(&fs->tree);
 		pthread_rwlock_wrlock(&f->lock);
@@ -955,6 +980,7 @@ int file_truncate(struct clawfs *fs, uint32_t slot, struct handle *h, off_t size
 				rc = err;
 		}
 	} while (rc > 0);
+	db_change_end(fs, &db, NULL, 0, size, h ? h->pid : 0, now);
 	return rc;
 }
 
@@ -999,6 +1025,12 @@ int file_sync(struct clawfs *fs, uint32_t slot, struct handle *h, bool data_only
 	/* Who calls fsync says that this is a version. */
 	if (h)
 		file_rewrite_end(fs, h, now);
+	/* What it holds by now was not seen when it was written. */
+	if (file_is_passed(fs, slot))
+		db_look(fs, f->node, now);
+	int known = db_fsync(fs, f->node, data_only, now);
+	if (known)
+		return known < 0 ? known : 0;
 	pthread_rwlock_rdlock(&f->lock);
 	if (f->place != PLACE_LOWER) {
 		bool orphan = f->orphan;
@@ -1121,5 +1153,7 @@ const char *file_check(struct clawfs *fs, uint32_t slot)
 		return "F4";
 	if (f->place == PLACE_TAIL && f->flushed > 0 && readers && f->fd_rd < 0)
 		return "F4";
+	if (f->io == FILE_IO_PASSED ? !f->through || f->place != PLACE_LOWER || f->backing <= 0 : f->backing != 0)
+		return "F6";
 	return NULL;
 }

@@ -8,13 +8,17 @@
 int file_fallocate(struct clawfs *fs, uint32_t slot, int mode, off_t off, off_t len, msec_t now)
 {
 	struct file *f = file_at(fs, slot);
+	struct db_io db;
 	int rc = file_materialise(fs, slot, now);
 
+	if (rc == 0)
+		rc = db_change_begin(fs, f->node, NULL, 0, off, &db);
 	if (rc < 0)
 		return rc;
 	pthread_rwlock_rdlock(&f->lock);
 	rc = f->fd_wr < 0 ? -EBADF : fs->lower.sys->fallocate(f->fd_wr, mode, off, len) < 0 ? -errno : 0;
 	pthread_rwlock_unlock(&f->lock);
+	db_change_end(fs, &db, NULL, 0, off, 0, now);
 	return rc;
 }
 
@@ -73,10 +77,19 @@ ssize_t file_copy(struct clawfs *fs, struct handle *in, off_t in_off, struct han
 		  msec_t now)
 {
 	enum { CHUNK = 1 << 20 };
+	struct db_io db;
+	int rc = db_change_begin(fs, out->node, NULL, 0, out_off, &db);
+
+	if (rc < 0)
+		return rc;
 	ssize_t n = copy_lower(fs, file_at(fs, in->file), in_off, file_at(fs, out->file), out_off, len);
+	db_change_end(fs, &db, NULL, 0, out_off, out->pid, now);
+	/* The first page came that way: what it is shows when it is read. */
+	if (n > 0 && out_off == 0)
+		db_look(fs, out->node, clock_now());
 
 	if (n > 0 && out->flags & (O_SYNC | O_DSYNC)) {
-		int rc = file_sync(fs, out->file, NULL, !(out->flags & (O_SYNC & ~O_DSYNC)), now);
+		rc = file_sync(fs, out->file, NULL, !(out->flags & (O_SYNC & ~O_DSYNC)), now);
 		return rc < 0 ? rc : n;
 	}
 	if (n != -EXDEV && n != -EOPNOTSUPP && n != -EINVAL)

@@ -1,4 +1,5 @@
 #include "fs/fs.h"
+#include "fs/steward.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,11 +53,16 @@ int clawfs_init(struct clawfs *fs, msec_t now)
 	if (rc < 0)
 		return rc;
 	fs->listings = calloc(HANDLES_MAX, sizeof(struct listing *));
-	return fs->listings ? sched_init(&fs->sched) : -ENOMEM;
+	rc = fs->listings ? sched_init(&fs->sched) : -ENOMEM;
+	if (rc == 0)
+		rc = dbs_init(fs);
+	return rc == 0 ? steward_create(fs) : rc;
 }
 
 void clawfs_fini(struct clawfs *fs)
 {
+	steward_destroy(fs);
+	dbs_fini(fs);
 	sched_fini(&fs->sched);
 	free(fs->listings);
 	shm_table_destroy(fs->handles);

@@ -16,11 +16,13 @@
 #define CLAWFS_FS_H
 
 #include "fs/clock.h"
+#include "fs/db.h"
 #include "fs/file.h"
 #include "fs/handle.h"
 #include "fs/log.h"
 #include "fs/lower.h"
 #include "fs/node.h"
+#include "fs/passthrough.h"
 #include "fs/sched.h"
 #include "fs/stats.h"
 #include "fs/upper.h"
@@ -43,8 +45,10 @@ struct clawfs {
 	struct shm_table *files;
 	struct shm_table *handles;
 	struct sched sched;
+	struct dbs dbs;
 	struct listing **listings; /* by handle index; process memory */
 	struct fuse_session *session;
+	struct passthrough passthrough;
 	int live_fd; /* where to say that the mount is live; -1 */
 	char source[4096];
 	char mountpoint[4096];
@@ -62,6 +66,7 @@ void clawfs_fini(struct clawfs *fs);
 struct caller {
 	uid_t uid;
 	gid_t gid;
+	pid_t pid;
 };
 
 static inline struct node *fs_node(struct clawfs *fs, uint32_t node)

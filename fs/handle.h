@@ -10,6 +10,7 @@ struct handle {
 	uint32_t node;
 	uint32_t file;	/* regular files; the handle holds one reference */
 	uint32_t flags; /* O_ACCMODE, O_APPEND, O_SYNC, O_DSYNC as opened */
+	int32_t pid;	/* of who opened it */
 	bool rewriting; /* truncated the file and has not ended that version; file->lock */
 };
 

@@ -65,6 +65,20 @@ bool listing_add(struct listing *list, const char *name, uint64_t ino, uint8_t t
 	return true;
 }
 
+void listing_json_string(struct listing *list, const char *text)
+{
+	listing_text(list, "\"");
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			listing_text(list, "\\%c", *text);
+		else if ((unsigned char)*text < ' ')
+			listing_text(list, "\\u%04x", (unsigned char)*text);
+		else
+			listing_text(list, "%c", *text);
+	}
+	listing_text(list, "\"");
+}
+
 bool listing_text(struct listing *list, const char *format, ...)
 {
 	va_list args;

@@ -26,6 +26,8 @@ void listing_destroy(struct listing *list);
 
 /* Appends one entry, or plain text. False without memory. */
 bool listing_add(struct listing *list, const char *name, uint64_t ino, uint8_t type);
+/* A JSON string, with its quotes. */
+void listing_json_string(struct listing *list, const char *text);
 bool listing_text(struct listing *list, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 const struct listing_entry *listing_at(const struct listing *list, uint32_t index);

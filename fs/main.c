@@ -2,10 +2,16 @@
  * small writes into few. See README.md and fs/DESIGN.md. */
 #include "fs/options.h"
 #include "fs/session.h"
+#include "fs/steward.h"
 #include <stdlib.h>
+#include <string.h>
 
 int main(int argc, char **argv)
 {
+	/* How the daemon starts its steward (steward.c); no option for people. */
+	if (argc == 2 && strcmp(argv[1], "--steward") == 0)
+		return steward_child_main(STEWARD_SOCK);
+
 	struct options *options = malloc(sizeof(*options));
 	int status = 2;
 

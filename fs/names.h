@@ -32,11 +32,11 @@ int fs_symlink(struct clawfs *fs, struct caller who, const char *target, uint32_
 	       uint32_t *node, struct stat *st);
 int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name, msec_t now, struct stat *st);
 
-int fs_unlink(struct clawfs *fs, uint32_t parent, const char *name);
+int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char *name);
 int fs_rmdir(struct clawfs *fs, uint32_t parent, const char *name);
 /* `flags`: RENAME_NOREPLACE, RENAME_EXCHANGE. */
-int fs_rename(struct clawfs *fs, uint32_t parent, const char *name, uint32_t new_parent, const char *new_name,
-	      unsigned flags, msec_t now);
+int fs_rename(struct clawfs *fs, struct caller who, uint32_t parent, const char *name, uint32_t new_parent,
+	      const char *new_name, unsigned flags, msec_t now);
 
 /* --- shared by the files that implement them; tree lock held for writing -- */
 

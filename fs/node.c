@@ -408,7 +408,9 @@ static bool node_is_needed(const struct node *n, uint32_t node)
 		return true;
 	/* What the lower alone would not say again: content and times in RAM,
 	 * a number that the lower does not know. */
-	return !(n->flags & NODE_ORPHAN) && n->flags & (NODE_UPPER | NODE_TIMES | NODE_FOREIGN);
+	if (n->flags & NODE_ORPHAN)
+		return false;
+	return n->db || n->flags & (NODE_UPPER | NODE_TIMES | NODE_FOREIGN);
 }
 
 void node_reap(struct nodes *ns, uint32_t node)

@@ -64,6 +64,7 @@ struct node {
 	uint32_t ram_next, ram_prev;
 	uint32_t ram_dirs; /* directory: how many of them are directories */
 	uint32_t mirror;   /* directory on the lower that also exists in the upper; atomic */
+	uint32_t db;	   /* database (db.h), 0 none; atomic */
 	int32_t lower_fd;  /* directory: O_PATH on the lower; orphan: what is left of it; -1 */
 	int32_t upper_fd;  /* directory: O_PATH in the upper; -1 */
 	struct timespec mtime, ctime;

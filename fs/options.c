@@ -20,11 +20,21 @@ static bool listed(const char *const *list, size_t count, const char *name)
 	return false;
 }
 
+/* The words an option takes, joined by bars. */
+static void join_words(const char *const *words, char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; words[i] && used < size; i++)
+		used += (size_t)snprintf(text + used, size - used, "%s%s", i ? "|" : "", words[i]);
+}
+
 static void print_help(void)
 {
 	static const char *const units[] = {
-		[OPTION_MS] = "MS",	  [OPTION_COUNT] = "N",	 [OPTION_BYTES] = "SIZE",
-		[OPTION_BOOL] = "on|off", [OPTION_PATH] = "DIR", [OPTION_RULE] = "CLASS:GLOB",
+		[OPTION_MS] = "MS",    [OPTION_COUNT] = "N",	     [OPTION_BYTES] = "SIZE", [OPTION_BOOL] = "on|off",
+		[OPTION_PATH] = "DIR", [OPTION_RULE] = "CLASS:GLOB", [OPTION_GLOB] = "GLOB",
 	};
 
 	printf("usage: clawfs [SOURCE] MOUNTPOINT [-o OPTION[,OPTION...]] [-f] [-d] [-h] [-V]\n\n"
@@ -36,10 +46,14 @@ static void print_help(void)
 	       "  -V  versions\n\n"
 	       "Options (sizes take K, M, G; times are in milliseconds):\n");
 	for (const struct policy_option *o = policy_options(); o->name; o++) {
-		char left[64], def[32] = "";
-		snprintf(left, sizeof(left), "%s=%s", o->name, units[o->type]);
+		char left[64], words[32], def[32] = "";
+		if (o->type == OPTION_WORD)
+			join_words(o->words, words, sizeof(words));
+		snprintf(left, sizeof(left), "%s=%s", o->name, o->type == OPTION_WORD ? words : units[o->type]);
 		if (o->type == OPTION_BOOL)
 			snprintf(def, sizeof(def), " (%s)", o->def ? "on" : "off");
+		else if (o->type == OPTION_WORD)
+			snprintf(def, sizeof(def), " (%s)", o->words[o->def]);
 		else if (o->type == OPTION_MS || o->type == OPTION_COUNT)
 			snprintf(def, sizeof(def), " (%lld)", (long long)o->def);
 		else if (o->type == OPTION_BYTES && o->def)

@@ -59,18 +59,22 @@ void name_gone(struct clawfs *fs, uint32_t node, uint32_t parent, const char *na
 		file_orphan(fs, slot);
 		file_put(fs, slot);
 	}
+	db_gone(fs, node);
 	clawfs_check(fs, node);
 	node_reap(ns, node);
 }
 
-int fs_unlink(struct clawfs *fs, uint32_t parent, const char *name)
+int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char *name)
 {
 	uint32_t node;
 	struct upper_work hidden;
 	int updir = -1;
 
+	int rc = db_name_begin(fs, parent, name, BARRIER_WAL_UNLINK);
+	if (rc < 0)
+		return rc;
 	pthread_rwlock_wrlock(&fs->tree);
-	int rc = name_resolve(fs, parent, name, &node);
+	rc = db_fenced(fs, who.pid) ? -EIO : name_resolve(fs, parent, name, &node);
 	if (rc < 0)
 		goto out;
 	struct node *n = fs_node(fs, node);
@@ -107,6 +111,7 @@ int fs_unlink(struct clawfs *fs, uint32_t parent, const char *name)
 	if (upper)
 		upper_discard(&fs->upper, &hidden);
 	dir_touch(fs, parent, lower);
+	db_name_changes(fs, parent, name, who.pid);
 	name_gone(fs, node, parent, name, false);
 out:
 	pthread_rwlock_unlock(&fs->tree);

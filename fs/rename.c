@@ -407,8 +407,8 @@ static int rename_locked(struct clawfs *fs, struct rename *r, uint32_t *slot)
 	return *slot ? 1 : rename_on_lower(fs, r);
 }
 
-int fs_rename(struct clawfs *fs, uint32_t parent, const char *name, uint32_t new_parent, const char *new_name,
-	      unsigned flags, msec_t now)
+int fs_rename(struct clawfs *fs, struct caller who, uint32_t parent, const char *name, uint32_t new_parent,
+	      const char *new_name, unsigned flags, msec_t now)
 {
 	/* One for each file below a directory that must be materialised. */
 	enum { TRIES = 65536 };
@@ -423,10 +423,22 @@ int fs_rename(struct clawfs *fs, uint32_t parent, const char *name, uint32_t new
 
 	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
+	int rc = db_name_begin(fs, parent, name, BARRIER_RENAME);
+	if (rc == 0)
+		rc = db_name_begin(fs, new_parent, new_name, BARRIER_RENAME);
+	if (rc < 0)
+		return rc;
 	for (int i = 0; i < TRIES; i++) {
 		uint32_t slot = 0;
 		pthread_rwlock_wrlock(&fs->tree);
-		int rc = rename_locked(fs, &r, &slot);
+		rc = rename_locked(fs, &r, &slot);
+		if (rc == 0) {
+			db_name_changes(fs, parent, name, who.pid);
+			db_name_changes(fs, new_parent, new_name, who.pid);
+			db_name_made(fs, new_parent, new_name);
+			if (flags & RENAME_EXCHANGE)
+				db_name_made(fs, parent, name);
+		}
 		pthread_rwlock_unlock(&fs->tree);
 		if (!slot)
 			return rc;

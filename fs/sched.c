@@ -147,6 +147,8 @@ static void slots_collect(struct clawfs *fs, struct slots *list, slots_want_fn *
 
 static void slots_release(struct clawfs *fs, struct slots *list)
 {
+	if (!list->count)
+		return;
 	/* While we held a file it may have lost its name, and the kernel may have forgotten it. */
 	pthread_rwlock_wrlock(&fs->tree);
 	for (uint32_t i = 0; i < list->count; i++) {
@@ -219,6 +221,9 @@ int sched_flush_all(struct clawfs *fs, enum policy_cause cause)
 			break;
 	}
 	epoch_set_times(fs);
+	int rc = db_flush_all(fs);
+	if (rc < 0 && !error)
+		error = rc;
 	return error;
 }
 

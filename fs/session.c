@@ -1,7 +1,9 @@
 #include "fs/session.h"
+#include "fs/dbscan.h"
 #include "fs/mount.h"
 #include "fs/ops.h"
 #include "fs/recover.h"
+#include "fs/steward.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
@@ -134,6 +136,8 @@ static void *signal_thread(void *arg)
 		sched_flush_all(s->fs, CAUSE_SYNC);
 		if (sig == SIGPWR)
 			continue;
+		/* While requests are still answered: its process may wait for one. */
+		steward_stop(s->fs);
 		fuse_session_exit(s->fs->session);
 		/* The loop looks at the flag when its wait is interrupted; it may
 		 * not have begun to wait yet. */
@@ -185,6 +189,8 @@ static int serve(struct clawfs *fs)
 	if (rc == 0) {
 		rc = sched_start(fs);
 		if (rc == 0)
+			rc = steward_start(fs);
+		if (rc == 0)
 			rc = fuse_session_loop_mt(fs->session, config);
 		signals_stop(&signals);
 	}
@@ -205,6 +211,7 @@ static int drain(struct clawfs *fs)
 		usleep(200000);
 	}
 	sched_stop(fs);
+	dbscan_fold(fs);
 	if (rc < 0)
 		log_error(fs->log,
 			  "not everything could be flushed to %s: %s; it is kept in %s until the machine is switched "
@@ -249,6 +256,9 @@ static int run(struct clawfs *fs, const struct options *opt)
 		fprintf(stderr, "clawfs: cannot set up: %s\n", strerror(-rc));
 		goto out_fs;
 	}
+	fs->passthrough.wal = true;
+	if (fs->config.sqlite_wal)
+		dbscan_enforce(fs);
 	if (mount_args(&args, fs, opt) < 0) {
 		fprintf(stderr, "clawfs: cannot set up: %s\n", strerror(ENOMEM));
 		goto out_fs;
@@ -278,6 +288,7 @@ static int run(struct clawfs *fs, const struct options *opt)
 	if (rc < 0)
 		log_error(fs->log, "serving ended: %s", strerror(-rc));
 	fuse_session_unmount(fs->session);
+	steward_stop(fs);
 	dirty = true;
 	status = drain(fs) < 0;
 	log_info(fs->log, "ended%s", status ? " with unflushed data" : ", everything is on the lower");

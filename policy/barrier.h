@@ -101,10 +101,11 @@ struct policy_barrier {
 	uint64_t db_seq, db_durable;
 	msec_t asked;		/* first fsync of the WAL that was acknowledged and is not kept; MSEC_NEVER */
 	msec_t in_flight_asked; /* what the running sync will keep; MSEC_NEVER */
-	uint64_t fsyncs_asked, fsyncs_done, fsyncs_elided; /* of WAL and db, by applications; done also by the barrier */
-	msec_t longest;					   /* time that a commit waited for durability */
-	uint32_t failures;				   /* syncs of the WAL failed in a row */
-	int32_t error;					   /* negative errno of the last, 0 */
+	uint64_t fsyncs_asked, fsyncs_done,
+		fsyncs_elided; /* of WAL and db, by applications; done also by the barrier */
+	msec_t longest;	       /* time that a commit waited for durability */
+	uint32_t failures;     /* syncs of the WAL failed in a row */
+	int32_t error;	       /* negative errno of the last, 0 */
 	msec_t retry_at;
 };
 

@@ -367,12 +367,26 @@ static int unknown_class(const char *name, size_t len, char *why, size_t why_siz
 	return -EINVAL;
 }
 
+static int check_glob(const char *glob, char *why, size_t why_size)
+{
+	const char *fault;
+
+	if (strlen(glob) > POLICY_GLOB_MAX) {
+		snprintf(why, why_size, "the glob is longer than %d bytes", POLICY_GLOB_MAX);
+		return -ENAMETOOLONG;
+	}
+	fault = glob_fault(glob);
+	if (!fault)
+		return 0;
+	snprintf(why, why_size, "%s", fault);
+	return -EINVAL;
+}
+
 int policy_rules_add(struct policy_rules *rules, const char *text, char *why, size_t why_size)
 {
 	const char *colon = strchr(text, ':');
-	const char *fault;
 	enum policy_class cls;
-	size_t len;
+	int error;
 
 	if (!colon) {
 		snprintf(why, why_size, "no class in it; write class:glob, as in log:notes/*.txt");
@@ -381,24 +395,51 @@ int policy_rules_add(struct policy_rules *rules, const char *text, char *why, si
 	cls = policy_class_parse(text, (size_t)(colon - text));
 	if (cls == CLASS_COUNT)
 		return unknown_class(text, (size_t)(colon - text), why, why_size);
-	len = strlen(colon + 1);
-	if (len > POLICY_GLOB_MAX) {
-		snprintf(why, why_size, "the glob is longer than %d bytes", POLICY_GLOB_MAX);
-		return -ENAMETOOLONG;
-	}
-	fault = glob_fault(colon + 1);
-	if (fault) {
-		snprintf(why, why_size, "%s", fault);
-		return -EINVAL;
-	}
+	error = check_glob(colon + 1, why, why_size);
+	if (error)
+		return error;
 	if (rules->count >= POLICY_RULES_MAX) {
 		snprintf(why, why_size, "more than %d rules; merge some", POLICY_RULES_MAX);
 		return -ENOSPC;
 	}
 	rules->rule[rules->count].cls = cls;
-	memcpy(rules->rule[rules->count].glob, colon + 1, len + 1);
+	strcpy(rules->rule[rules->count].glob, colon + 1);
 	rules->count++;
 	return 0;
+}
+
+int policy_globs_add(struct policy_globs *globs, const char *glob, char *why, size_t why_size)
+{
+	int error = check_glob(glob, why, why_size);
+
+	if (error)
+		return error;
+	if (globs->count >= POLICY_GLOBS_MAX) {
+		snprintf(why, why_size, "more than %d of them; merge some", POLICY_GLOBS_MAX);
+		return -ENOSPC;
+	}
+	strcpy(globs->glob[globs->count++], glob);
+	return 0;
+}
+
+bool policy_globs_match(const struct policy_globs *globs, const char *path)
+{
+	char above[4096];
+	size_t len = strlen(path);
+
+	if (len >= sizeof(above))
+		return false;
+	memcpy(above, path, len + 1);
+	while (*above) {
+		for (unsigned i = 0; i < globs->count; i++)
+			if (policy_glob_match(globs->glob[i], above))
+				return true;
+		char *slash = strrchr(above, '/');
+		if (!slash)
+			break;
+		*slash = '\0';
+	}
+	return false;
 }
 
 /* The first of the user's own rules that matches, or NULL. */

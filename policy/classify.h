@@ -31,6 +31,18 @@ struct policy_rules {
 	struct policy_rule rule[POLICY_RULES_MAX];
 };
 
+/* A list of globs, as some options take one. */
+#define POLICY_GLOBS_MAX 32
+struct policy_globs {
+	unsigned count;
+	char glob[POLICY_GLOBS_MAX][POLICY_GLOB_MAX + 1];
+};
+
+/* As policy_rules_add, for a glob alone. */
+int policy_globs_add(struct policy_globs *globs, const char *glob, char *why, size_t why_size);
+/* Whether one of them matches `path` or a directory above it. */
+bool policy_globs_match(const struct policy_globs *globs, const char *path);
+
 /* Whether `path` matches `glob` as above. Time is bounded by
  * O(len(glob) * len(path)), whatever the glob (a hostile rule costs nothing).
  * An empty glob, one longer than POLICY_GLOB_MAX and one that

@@ -2,6 +2,7 @@
  * parsed by hand: strtol(3) skips blanks, takes signs, reports overflow through
  * errno and knows no sizes. */
 #include "policy/config.h"
+#include "policy/barrier.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,30 +15,51 @@
 #define MINUTE ((int64_t)60000)
 
 #define FIELD(field) #field, offsetof(struct policy_config, field)
+/* Designated, so that only options of words need to name their words. */
+#define OPTION_NAMED(text, field) .name = (text), .offset = offsetof(struct policy_config, field)
+#define OPTION(field)		  OPTION_NAMED(#field, field)
+
+/* In the order of enum policy_sync. */
+static const char *const sync_words[] = {"normal", "full", "off", NULL};
+/* In the order of enum policy_passthrough. */
+static const char *const passthrough_words[] = {"auto", "off", NULL};
 
 static const struct policy_option options[] = {
-	{FIELD(log_flush_ms), OPTION_MS, 0, HOUR, 5000, "log: flush so long after the first line that waits"},
-	{FIELD(log_lines), OPTION_COUNT, 0, 1000000000, 100, "log: flush when so many lines wait; 0: no such bound"},
-	{FIELD(log_bytes), OPTION_BYTES, 0, 64 * GIB, 256 * KIB,
+	{OPTION(log_flush_ms), OPTION_MS, 0, HOUR, 5000, "log: flush so long after the first line that waits"},
+	{OPTION(log_lines), OPTION_COUNT, 0, 1000000000, 100, "log: flush when so many lines wait; 0: no such bound"},
+	{OPTION(log_bytes), OPTION_BYTES, 0, 64 * GIB, 256 * KIB,
 	 "log, append: flush when so many bytes wait; 0: no such bound"},
-	{FIELD(log_urgent), OPTION_BOOL, 0, 1, 1, "log: flush at once on a line of level error or fatal"},
-	{FIELD(append_flush_ms), OPTION_MS, 0, HOUR, 2000, "append: flush so long after the first line that waits"},
-	{FIELD(session_debounce_ms), OPTION_MS, 0, HOUR, 2000, "snapshot: flush so long after the last save"},
-	{FIELD(session_max_ms), OPTION_MS, 0, HOUR, 5000,
+	{OPTION(log_urgent), OPTION_BOOL, 0, 1, 1, "log: flush at once on a line of level error or fatal"},
+	{OPTION(append_flush_ms), OPTION_MS, 0, HOUR, 2000, "append: flush so long after the first line that waits"},
+	{OPTION(session_debounce_ms), OPTION_MS, 0, HOUR, 2000, "snapshot: flush so long after the last save"},
+	{OPTION(session_max_ms), OPTION_MS, 0, HOUR, 5000,
 	 "snapshot: and at most so long after the first save that waits"},
-	{FIELD(state_flush_ms), OPTION_MS, 0, HOUR, 1000, "state: flush so long after the first change that waits"},
-	{FIELD(rewrite_max_ms), OPTION_MS, 0, HOUR, 30000,
+	{OPTION(state_flush_ms), OPTION_MS, 0, HOUR, 1000, "state: flush so long after the first change that waits"},
+	{OPTION(rewrite_max_ms), OPTION_MS, 0, HOUR, 30000,
 	 "snapshot, state: hold a file that is being rewritten in place at most so long"},
-	{FIELD(epoch_reach_ms), OPTION_MS, 0, MINUTE, 500, "flush together what is due within so much of each other"},
-	{FIELD(retry_ms), OPTION_MS, 10, HOUR, 1000, "try again so long after a flush that failed; doubles each time"},
-	{FIELD(retry_max_ms), OPTION_MS, 10, HOUR, 60000, "and at most so long after it"},
-	{FIELD(ram_max), OPTION_BYTES, MIB, 64 * GIB, 64 * MIB, "RAM for what is not on the card yet"},
-	{FIELD(file_max), OPTION_BYTES, 0, 64 * GIB, 0, "largest file that is held in RAM whole; 0: half of ram_max"},
-	{FIELD(upper), OPTION_PATH, 0, 0, 0,
+	{OPTION(epoch_reach_ms), OPTION_MS, 0, MINUTE, 500, "flush together what is due within so much of each other"},
+	{OPTION(retry_ms), OPTION_MS, 10, HOUR, 1000, "try again so long after a flush that failed; doubles each time"},
+	{OPTION(retry_max_ms), OPTION_MS, 10, HOUR, 60000, "and at most so long after it"},
+	{OPTION(ram_max), OPTION_BYTES, MIB, 64 * GIB, 64 * MIB, "RAM for what is not on the card yet"},
+	{OPTION(file_max), OPTION_BYTES, 0, 64 * GIB, 0, "largest file that is held in RAM whole; 0: half of ram_max"},
+	{OPTION(upper), OPTION_PATH, 0, 0, 0,
 	 "directory in RAM for what is not on the card yet; default: one in /dev/shm"},
-	{"rule", offsetof(struct policy_config, rules), OPTION_RULE, 0, 0, 0,
+	{OPTION(passthrough), OPTION_WORD, 0, 1, PASSTHROUGH_AUTO,
+	 "let the kernel read and write open files of class through without the daemon", passthrough_words},
+	{OPTION(sqlite_wal), OPTION_BOOL, 0, 1, 1, "databases: put them into WAL mode and keep them there"},
+	{OPTION(sqlite_sync), OPTION_WORD, 0, SYNC_COUNT - 1, SYNC_NORMAL,
+	 "databases: commits are durable within sqlite_sync_ms, at once, or by a checkpoint", sync_words},
+	{OPTION(sqlite_sync_ms), OPTION_MS, 10, HOUR, 5000,
+	 "databases: with sqlite_sync=normal, at most so long after a commit"},
+	{OPTION(sqlite_checkpoint_ms), OPTION_MS, 0, 24 * HOUR, 5 * MINUTE,
+	 "databases: checkpoint a WAL that grew so often; 0: leave it to the application"},
+	{OPTION(sqlite_wal_limit), OPTION_BYTES, 0, 64 * GIB, 64 * MIB,
+	 "databases: truncate a WAL that is larger; 0: never"},
+	{OPTION(sqlite_exclude), OPTION_GLOB, 0, 0, 0,
+	 "databases that keep their journal mode and every fsync; may be given many times"},
+	{OPTION_NAMED("rule", rules), OPTION_RULE, 0, 0, 0,
 	 "class:glob, tried before the default rules; may be given many times"},
-	{NULL, 0, OPTION_MS, 0, 0, 0, NULL},
+	{.name = NULL},
 };
 
 const struct policy_option *policy_options(void)
@@ -65,6 +87,8 @@ void policy_config_init(struct policy_config *config)
 			*(int64_t *)field_at(config, option->offset) = option->def;
 		else if (option->type == OPTION_BOOL)
 			*(bool *)field_at(config, option->offset) = option->def != 0;
+		else if (option->type == OPTION_WORD)
+			*(int *)field_at(config, option->offset) = (int)option->def;
 	}
 }
 
@@ -101,6 +125,8 @@ static const char *wanted(enum policy_option_type type)
 	case OPTION_COUNT:
 	case OPTION_PATH:
 	case OPTION_RULE:
+	case OPTION_GLOB:
+	case OPTION_WORD:
 		break;
 	}
 	return "a number";
@@ -185,6 +211,25 @@ static int set_bool(bool *field, const char *text, char *why, size_t why_size)
 	return -EINVAL;
 }
 
+/* "must be normal, full or off" */
+static int set_word(int *field, const struct policy_option *option, const char *text, char *why, size_t why_size)
+{
+	const char *const *words = option->words;
+	size_t used;
+	int i;
+
+	for (i = 0; words[i]; i++) {
+		if (strcmp(text, words[i]) == 0) {
+			*field = i;
+			return 0;
+		}
+	}
+	used = (size_t)snprintf(why, why_size, "must be %s", words[0]);
+	for (i = 1; words[i] && used < why_size; i++)
+		used += (size_t)snprintf(why + used, why_size - used, "%s%s", words[i + 1] ? ", " : " or ", words[i]);
+	return -EINVAL;
+}
+
 static int set_path(char *field, size_t size, const char *text, char *why, size_t why_size)
 {
 	size_t len = strlen(text);
@@ -234,6 +279,10 @@ int policy_config_set(struct policy_config *config, const char *name, const char
 		return set_bool(field_at(config, option->offset), value, why, why_size);
 	case OPTION_PATH:
 		return set_path(field_at(config, option->offset), sizeof(config->upper), value, why, why_size);
+	case OPTION_GLOB:
+		return policy_globs_add(field_at(config, option->offset), value, why, why_size);
+	case OPTION_WORD:
+		return set_word(field_at(config, option->offset), option, value, why, why_size);
 	case OPTION_RULE:
 		return policy_rules_add(field_at(config, option->offset), value, why, why_size);
 	case OPTION_MS:

@@ -6,6 +6,8 @@
 
 #include "policy/classify.h"
 
+enum policy_passthrough { PASSTHROUGH_AUTO, PASSTHROUGH_OFF };
+
 struct policy_config {
 	/* class log */
 	int64_t log_flush_ms; /* first unflushed line -> due */
@@ -31,18 +33,38 @@ struct policy_config {
 	int64_t ram_max;  /* bytes in the upper */
 	int64_t file_max; /* bytes of one file held whole; 0: half of ram_max */
 	char upper[4096]; /* where the upper is; "" chooses */
+	/* speed */
+	int passthrough; /* enum policy_passthrough */
 	struct policy_rules rules;
+	/* databases */
+	bool sqlite_wal;	      /* they are put into WAL mode */
+	int sqlite_sync;	      /* enum policy_sync */
+	int64_t sqlite_sync_ms;	      /* fsync of a WAL acknowledged -> done, with sqlite_sync=normal */
+	int64_t sqlite_checkpoint_ms; /* between the steward's checkpoints; 0: none */
+	int64_t sqlite_wal_limit;     /* bytes; a larger WAL is truncated; 0: never */
+	struct policy_globs sqlite_exclude;
 };
 
-enum policy_option_type { OPTION_MS, OPTION_COUNT, OPTION_BYTES, OPTION_BOOL, OPTION_PATH, OPTION_RULE };
+enum policy_option_type {
+	OPTION_MS,
+	OPTION_COUNT,
+	OPTION_BYTES,
+	OPTION_BOOL,
+	OPTION_PATH,
+	OPTION_RULE,
+	OPTION_WORD,
+	OPTION_GLOB
+};
 
 struct policy_option {
 	const char *name;
 	size_t offset; /* of the field in struct policy_config */
 	enum policy_option_type type;
-	int64_t min, max; /* of numbers; inclusive */
-	int64_t def;	  /* of numbers and booleans */
+	int64_t min, max; /* of numbers; inclusive. Of words the first and the last index */
+	int64_t def;	  /* of numbers, booleans and words */
 	const char *help; /* one line, no final stop */
+	/* OPTION_WORD: the words, NULL after the last; the field is an int, the index of one. Else NULL. */
+	const char *const *words;
 };
 
 /* The table, terminated by a NULL name. */
@@ -54,7 +76,7 @@ void policy_config_init(struct policy_config *config);
 /* Sets one option from text ("log_flush_ms", "5000"). Sizes take K, M, G
  * (powers of 1024, either letter case); milliseconds are plain numbers;
  * booleans on/off/yes/no/true/false/1/0; `value` NULL means the name stood
- * alone, which only booleans allow. `rule` adds to the rules.
+ * alone, which only booleans allow; words are as in the table. `rule` adds to the rules.
  * 0; -ENOENT unknown name; -EINVAL / -ERANGE bad value. On error `why` holds
  * one sentence fragment with reason and remedy ("not a number of
  * milliseconds", "must be from 10 to 3600000", "unknown; did you mean

@@ -71,7 +71,7 @@ private_fuse() {
 # mount_fs [name=value...]: starts the daemon in the foreground of a background
 # job, waits until the mount serves. DAEMON is its pid.
 mount_fs() {
-	local opts="upper=$UPPER" arg source=("$LOWER")
+	local opts="upper=$UPPER${MOUNT_OPTIONS:+,$MOUNT_OPTIONS}" arg source=("$LOWER")
 	for arg in "$@"; do opts+=,$arg; done
 	[ "$LOWER" != "$MNT" ] || source=()
 	MOUNTS=$((MOUNTS + 1))
@@ -201,7 +201,7 @@ sample_tree() {
 	printf 'KEY=value\n' >"$dir/.env"
 	: >"$dir/agents/main/agent/models.json"
 	head -c 100000 /dev/urandom >"$dir/media/picture.bin"
-	sqlite3 "$dir/memory/main.sqlite" 'create table t(a); insert into t values (1), (2);'
+	sqlite3 "$dir/memory/main.sqlite" 'pragma journal_mode=wal; create table t(a); insert into t values (1), (2);'
 	for n in $(seq 30); do printf 'note %s\n' "$n" >"$dir/workspace/sub/note $n.md"; done
 	printf 'x' >"$dir/workspace/-odd \$name' \"ünïcode\".txt"
 	printf '#!/bin/sh\necho ran\n' >"$dir/workspace/tool"

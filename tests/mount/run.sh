@@ -9,6 +9,7 @@
 # and all time-outs, N times as long. When it has ended, the runner looks for
 # what it left: mounts, processes, loop devices, words in the daemon's log that
 # mean a bug; each of them fails the case.
+#   MOUNT_OPTIONS  options for every mount ("passthrough=off"); a case's own win
 set -euo pipefail
 
 tests=$(cd "$(dirname "$0")" && pwd)

@@ -1,4 +1,5 @@
 /* Options: what text is taken, what is refused and with which words. */
+#include "policy/barrier.h"
 #include "policy/config.h"
 
 #include <errno.h>
@@ -56,7 +57,14 @@ static void test_defaults(void **state)
 	assert_int_equal(config.ram_max, 64 << 20);
 	assert_int_equal(config.file_max, 0);
 	assert_string_equal(config.upper, "");
+	assert_int_equal(config.passthrough, PASSTHROUGH_AUTO);
 	assert_int_equal(config.rules.count, 0);
+	assert_true(config.sqlite_wal);
+	assert_int_equal(config.sqlite_sync, SYNC_NORMAL);
+	assert_int_equal(config.sqlite_sync_ms, 5000);
+	assert_int_equal(config.sqlite_checkpoint_ms, 300000);
+	assert_int_equal(config.sqlite_wal_limit, 64 << 20);
+	assert_int_equal(config.sqlite_exclude.count, 0);
 	assert_int_equal(policy_config_check(&config, why, sizeof(why)), 0);
 	assert_int_equal(config.file_max, 32 << 20);
 }
@@ -70,13 +78,17 @@ static size_t size_of(enum policy_option_type type)
 		return sizeof(config.upper);
 	case OPTION_RULE:
 		return sizeof(struct policy_rules);
+	case OPTION_GLOB:
+		return sizeof(struct policy_globs);
+	case OPTION_WORD:
+		return sizeof(int);
 	default:
 		return sizeof(int64_t);
 	}
 }
 
 /* Every byte of struct policy_config belongs to exactly one option, but for the
- * padding behind its one bool: a field that is forgotten in the table shows. */
+ * padding behind its bool and its words: a field that is forgotten in the table shows. */
 static void test_table_is_the_struct(void **state)
 {
 	static unsigned char owned[sizeof(struct policy_config)];
@@ -100,7 +112,7 @@ static void test_table_is_sane(void **state)
 
 	for (o = policy_options(); o->name; o++) {
 		assert_true(strlen(o->name) < 32); /* NAME_MAX_LEN in config.c */
-		assert_true(strlen(o->help) > 10 && strlen(o->help) < 80);
+		assert_true(strlen(o->help) > 10 && strlen(o->help) < 90);
 		assert_null(strchr(o->help, '\n'));
 		assert_int_not_equal(o->help[strlen(o->help) - 1], '.');
 		assert_true(o->min <= o->def && o->def <= o->max);
@@ -117,7 +129,7 @@ static void test_ranges(void **state)
 	char text[32], low[16], high[16];
 
 	for (o = policy_options(); o->name; o++) {
-		if (o->type == OPTION_BOOL || o->type == OPTION_PATH || o->type == OPTION_RULE)
+		if (o->type != OPTION_MS && o->type != OPTION_COUNT && o->type != OPTION_BYTES)
 			continue;
 		snprintf(text, sizeof(text), "%lld", (long long)o->min);
 		assert_int_equal(set(o->name, text), 0);
@@ -204,6 +216,33 @@ static void test_booleans(void **state)
 	assert_refused("log_urgent", "", -EINVAL, "write on or off");
 	assert_refused("log_urgent", "maybe", -EINVAL, "write on or off");
 	assert_refused("log_urgent", "2", -EINVAL, "write on or off");
+}
+
+/* Every word of every option is taken and gives its index; others are refused
+ * with the list of them. */
+static void test_words(void **state)
+{
+	const struct policy_option *o;
+	int64_t i;
+
+	for (o = policy_options(); o->name; o++) {
+		assert_int_equal(o->words != NULL, o->type == OPTION_WORD);
+		if (!o->words)
+			continue;
+		assert_int_equal(o->min, 0);
+		for (i = 0; o->words[i]; i++) {
+			assert_int_equal(set(o->name, o->words[i]), 0);
+			assert_int_equal(*(int *)((char *)&config + o->offset), i);
+		}
+		assert_int_equal(o->max, i - 1);
+		assert_refused(o->name, "", -EINVAL, "must be ");
+		assert_refused(o->name, NULL, -EINVAL, "needs a value");
+	}
+	assert_int_equal(set("passthrough", "off"), 0);
+	assert_int_equal(config.passthrough, PASSTHROUGH_OFF);
+	assert_refused("passthrough", "on", -EINVAL, "must be auto or off");
+	assert_refused("passthrough", "OFF", -EINVAL, "must be auto or off");
+	assert_refused("passthrough", "offf", -EINVAL, "must be auto or off");
 }
 
 static void test_paths(void **state)
@@ -298,6 +337,22 @@ static void test_check(void **state)
 	assert_int_equal(config.file_max, 512 << 10);
 }
 
+static void test_exclusions(void **state)
+{
+	assert_int_equal(set("sqlite_exclude", "workspace"), 0);
+	assert_int_equal(set("sqlite_exclude", "memory/*.db"), 0);
+	assert_true(policy_globs_match(&config.sqlite_exclude, "workspace/project/x.sqlite"));
+	assert_true(policy_globs_match(&config.sqlite_exclude, "memory/a.db"));
+	assert_false(policy_globs_match(&config.sqlite_exclude, "memory/a.sqlite"));
+	assert_false(policy_globs_match(&config.sqlite_exclude, ""));
+	assert_refused("sqlite_exclude", "", -EINVAL, "empty glob");
+	assert_refused("sqlite_exclude", "[x", -EINVAL, "[");
+	assert_int_equal(config.sqlite_exclude.count, 2);
+	for (int i = 2; i < POLICY_GLOBS_MAX; i++)
+		assert_int_equal(set("sqlite_exclude", "x"), 0);
+	assert_refused("sqlite_exclude", "x", -ENOSPC, "more than 32");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -305,9 +360,11 @@ int main(void)
 		cmocka_unit_test_setup(test_table_is_the_struct, setup),
 		cmocka_unit_test_setup(test_table_is_sane, setup),
 		cmocka_unit_test_setup(test_ranges, setup),
+		cmocka_unit_test_setup(test_exclusions, setup),
 		cmocka_unit_test_setup(test_sizes, setup),
 		cmocka_unit_test_setup(test_bad_numbers, setup),
 		cmocka_unit_test_setup(test_booleans, setup),
+		cmocka_unit_test_setup(test_words, setup),
 		cmocka_unit_test_setup(test_paths, setup),
 		cmocka_unit_test_setup(test_rules, setup),
 		cmocka_unit_test_setup(test_names, setup),

@@ -1,0 +1,264 @@
+/* What runs in the steward's process: the only code that calls SQLite. */
+#include "fs/steward.h"
+#include "policy/visit.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* SQLite's ordinary VFS makes every name absolute and resolves it. We stand in
+ * the directory, and its path may meanwhile lead elsewhere (the mount covers
+ * it, somebody renamed it): names stay as they are. */
+static int full_pathname(sqlite3_vfs *vfs, const char *name, int room, char *out)
+{
+	(void)vfs;
+	return snprintf(out, (size_t)room, "%s", name) < room ? SQLITE_OK : SQLITE_CANTOPEN;
+}
+
+static const char *relative_vfs(void)
+{
+	static sqlite3_vfs vfs;
+
+	if (!vfs.zName) {
+		const sqlite3_vfs *unix_vfs = sqlite3_vfs_find(NULL);
+		if (!unix_vfs)
+			return NULL;
+		vfs = *unix_vfs;
+		vfs.zName = "clawfs";
+		vfs.pNext = NULL;
+		vfs.xFullPathname = full_pathname;
+		sqlite3_vfs_register(&vfs, 0);
+	}
+	return vfs.zName;
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void failed(struct steward_reply *reply, int rc, const char *what, const char *why)
+{
+	int primary = rc & 0xff;
+
+	reply->rc = primary == SQLITE_BUSY || primary == SQLITE_LOCKED ? STEWARD_BUSY : STEWARD_FAILED;
+	snprintf(reply->why, sizeof(reply->why), "%s: %s", what, why);
+}
+
+/* The first column of the first row, as text; "" without one. */
+static int query_text(sqlite3 *db, const char *sql, char *out, size_t room)
+{
+	sqlite3_stmt *stmt;
+
+	out[0] = '\0';
+	int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+	if (rc != SQLITE_OK)
+		return rc;
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW) {
+		const unsigned char *text = sqlite3_column_text(stmt, 0);
+		snprintf(out, room, "%s", text ? (const char *)text : "");
+	}
+	int end = sqlite3_finalize(stmt);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? end : rc;
+}
+
+/* Puts the database into WAL mode. What SQLite writes for that is one page,
+ * whose changed bytes lie in one sector, so no journal guards it and no sync is
+ * waited for with the lock held: the lock is held for as long as one write
+ * takes, and an application that waits for no lock is not told "busy" for the
+ * time of the card (the barrier makes the page durable before the first header
+ * of the WAL is written, B2). */
+static int enforce(sqlite3 *db, bool has_journal, struct steward_reply *reply)
+{
+	char text[32];
+
+	/* Reads the header and recovers, also what a crash left hot. Also says whether it can be read at all. */
+	int rc = query_text(db, "SELECT count(*) FROM sqlite_schema", text, sizeof(text));
+	if (rc == SQLITE_OK)
+		rc = query_text(db, "PRAGMA journal_mode", text, sizeof(text));
+	if (rc != SQLITE_OK || strcmp(text, "wal") == 0)
+		return rc;
+	/* What journal_mode=PERSIST has left is only in the way now. */
+	if (has_journal) {
+		rc = query_text(db, "PRAGMA journal_mode=PERSIST", text, sizeof(text));
+		if (rc == SQLITE_OK)
+			rc = query_text(db, "PRAGMA journal_mode=DELETE", text, sizeof(text));
+	}
+	if (rc == SQLITE_OK)
+		rc = query_text(db, "PRAGMA synchronous=OFF", text, sizeof(text));
+	if (rc == SQLITE_OK)
+		rc = query_text(db, "PRAGMA journal_mode=MEMORY", text, sizeof(text));
+	if (rc == SQLITE_OK)
+		rc = query_text(db, "PRAGMA journal_mode=WAL", text, sizeof(text));
+	if (rc == SQLITE_OK && strcmp(text, "wal") != 0)
+		rc = SQLITE_BUSY;
+	reply->changed = rc == SQLITE_OK;
+	if (rc == SQLITE_OK)
+		rc = query_text(db, "PRAGMA synchronous=FULL", text, sizeof(text));
+	return rc;
+}
+
+/* Between two transactions of somebody who hardly pauses. No lock is held from one try to the next: SQLite's own
+ * busy handler would wait with a lock that keeps writers out. */
+static int enforce_between(sqlite3 *db, bool has_journal, struct steward_reply *reply)
+{
+	enum { TRIES = 10 };
+	int rc = SQLITE_BUSY;
+
+	for (int i = 0; i < TRIES && (rc & 0xff) == SQLITE_BUSY; i++) {
+		if (i > 0)
+			usleep(1000 + (useconds_t)i * 700);
+		rc = enforce(db, has_journal, reply);
+	}
+	return rc;
+}
+
+static int checkpoint(sqlite3 *db, bool truncate, struct steward_reply *reply)
+{
+	int frames = 0, moved = 0, rc;
+	uint64_t begin = now_us();
+
+	/* Attaches to the WAL. */
+	char text[32];
+	rc = query_text(db, "PRAGMA schema_version", text, sizeof(text));
+	/* PASSIVE keeps no one waiting, so it does the bulk; TRUNCATE keeps
+	 * writers out, so it comes when next to nothing is left. */
+	for (int i = 0; rc == SQLITE_OK && i < 8; i++) {
+		rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved);
+		if (!truncate || moved >= frames)
+			break;
+	}
+	if (rc == SQLITE_OK) {
+		reply->frames = frames > 0 ? (uint32_t)frames : 0;
+		reply->moved = moved > 0 ? (uint32_t)moved : 0;
+	}
+	if (rc == SQLITE_OK && truncate)
+		rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	reply->us = now_us() - begin;
+	return rc;
+}
+
+static void visit(const struct steward_request *request, struct steward_reply *reply)
+{
+	char text[32];
+	sqlite3 *db = NULL;
+	struct stat st;
+
+	if (lstat(request->name, &st) < 0) {
+		failed(reply, SQLITE_ERROR, "cannot look at it", strerror(errno));
+		return;
+	}
+	if (!S_ISREG(st.st_mode) || (request->ino && st.st_ino != request->ino)) {
+		failed(reply, SQLITE_BUSY, "it is another file by now", "its name was taken");
+		return;
+	}
+	/* SQLite would take a name like "file:x" for a URI, and ":memory:" for something else. */
+	char name[300], journal[320];
+	snprintf(name, sizeof(name), "./%s", request->name);
+	snprintf(journal, sizeof(journal), "%s-journal", name);
+	bool has_journal = access(journal, F_OK) == 0;
+	int rc = sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_EXRESCODE, relative_vfs());
+	if (rc == SQLITE_OK) {
+		sqlite3_busy_timeout(db, 0);
+		query_text(db, "PRAGMA mmap_size=0", text, sizeof(text));
+		query_text(db, "PRAGMA cache_size=-256", text, sizeof(text));
+		/* Triggers and views of a hostile schema are none of ours. */
+		sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	}
+	if (rc == SQLITE_OK && request->work & VISIT_ENFORCE)
+		rc = enforce_between(db, has_journal, reply);
+	if (rc == SQLITE_OK && request->work & (VISIT_CHECKPOINT | VISIT_TRUNCATE))
+		rc = checkpoint(db, request->work & VISIT_TRUNCATE, reply);
+	if (rc != SQLITE_OK)
+		failed(reply, rc, "SQLite", db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+	sqlite3_close(db);
+}
+
+/* --- where --------------------------------------------------------------- */
+
+/* Into the directory below the mount, one component at a time, through no link. */
+static int enter_live(const struct steward_request *request)
+{
+	int fd = open(request->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char path[sizeof(request->dir)];
+	char *save = NULL;
+
+	memcpy(path, request->dir, sizeof(path));
+	path[sizeof(path) - 1] = '\0';
+	for (char *part = strtok_r(path, "/", &save); fd >= 0 && part; part = strtok_r(NULL, "/", &save)) {
+		int next = openat(fd, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int error = errno;
+		close(fd);
+		errno = error;
+		fd = next;
+	}
+	if (fd < 0)
+		return -errno;
+	int rc = fchdir(fd) < 0 ? -errno : 0;
+	close(fd);
+	return rc;
+}
+
+/* 1, 0 at the end; the descriptor that came along in `fd`, or -1. */
+static int receive(int sock, struct steward_request *request, int *fd)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {request, sizeof(*request)};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	ssize_t n;
+
+	*fd = -1;
+	do {
+		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(c), sizeof(int));
+	return n == (ssize_t)sizeof(*request);
+}
+
+int steward_child_main(int sock)
+{
+	static struct steward_request request;
+	int dirfd;
+
+	close_range((unsigned)sock + 1, ~0U, 0);
+	prctl(PR_SET_NAME, "clawfs-steward");
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	while (receive(sock, &request, &dirfd)) {
+		struct steward_reply reply = {0};
+		request.name[sizeof(request.name) - 1] = '\0';
+		int rc = request.live ? enter_live(&request) : fchdir(dirfd) < 0 ? -errno : 0;
+		if (rc < 0)
+			failed(&reply, SQLITE_ERROR, "cannot enter its directory", strerror(-rc));
+		else
+			visit(&request, &reply);
+		/* Must not keep the mount busy. */
+		if (chdir("/") < 0)
+			return 1;
+		if (dirfd >= 0)
+			close(dirfd);
+		if (send(sock, &reply, sizeof(reply), MSG_NOSIGNAL) < 0)
+			return 1;
+	}
+	return 0;
+}
