@@ -10,8 +10,8 @@ static const struct {
 	mode_t mode;
 } entries[] = {
 	[NODE_CTL_DIR] = {CONTROL_DIR, S_IFDIR | 0555},
-	[NODE_CTL_STATS] = {"stats", S_IFREG | 0444},
-	[NODE_CTL_JSON] = {"stats.json", S_IFREG | 0444},
+	[NODE_CTL_STATS] = {"stats", S_IFREG | 0440},
+	[NODE_CTL_JSON] = {"stats.json", S_IFREG | 0440},
 	[NODE_CTL_CONTROL] = {"control", S_IFREG | 0600},
 };
 

@@ -99,6 +99,9 @@ uint32_t db_recognise(struct clawfs *fs, uint32_t node, const void *header, msec
 {
 	struct node *n = fs_node(fs, node);
 
+	/* A temporary one, of no name. */
+	if (!n->name)
+		return 0;
 	pthread_mutex_lock(&fs->dbs.lock);
 	uint32_t index = __atomic_load_n(&n->db, __ATOMIC_ACQUIRE);
 	bool known = index != 0;
@@ -113,6 +116,7 @@ uint32_t db_recognise(struct clawfs *fs, uint32_t node, const void *header, msec
 		/* What was written before we looked may be anywhere. */
 		d->barrier.db_seq = 1;
 		policy_barrier_observed(&d->barrier, true);
+		d->wal_new = true;
 		if (header)
 			note_mode(d, header, 0, false, now);
 		__atomic_store_n(&n->db, index, __ATOMIC_RELEASE);
@@ -137,13 +141,14 @@ void db_probe(struct clawfs *fs, uint32_t node, int fd, msec_t now)
 		db_recognise(fs, node, header, now);
 }
 
-void db_found(struct clawfs *fs, uint32_t index, const char *trouble, bool changed)
+void db_found(struct clawfs *fs, uint32_t index, const char *trouble, bool changed, bool taken)
 {
 	struct db *d = db_at(fs, index);
 
 	pthread_mutex_lock(&fs->dbs.lock);
 	if (trouble)
 		snprintf(d->trouble, sizeof(d->trouble), "%s", trouble);
+	d->taken = taken;
 	if (changed) {
 		d->enforced++;
 		d->enforced_at = clock_now();
@@ -171,6 +176,17 @@ void db_gone(struct clawfs *fs, uint32_t node)
 
 enum role { ROLE_NONE, ROLE_MAIN, ROLE_WAL };
 
+/* The record of the node, 0 if none, and if it has several names: those may have a WAL each, so it is handled as any
+ * file is. Tree lock held. */
+static uint32_t db_of(struct clawfs *fs, uint32_t node)
+{
+	const struct node *n = node ? fs_node(fs, node) : NULL;
+
+	if (!n || !n->name || name_at(&fs->nodes, n->name)->sibling)
+		return 0;
+	return __atomic_load_n(&n->db, __ATOMIC_ACQUIRE);
+}
+
 /* What the name below `parent` is to a database. Tree lock held. */
 static enum role role_of_name(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *db)
 {
@@ -178,15 +194,14 @@ static enum role role_of_name(struct clawfs *fs, uint32_t parent, const char *na
 	uint32_t node = node_find(&fs->nodes, parent, name);
 	char base[NAME_MAX + 1];
 
-	*db = node ? __atomic_load_n(&fs_node(fs, node)->db, __ATOMIC_ACQUIRE) : 0;
+	*db = db_of(fs, node);
 	if (*db)
 		return ROLE_MAIN;
 	if (len <= suffix || len > NAME_MAX || strcmp(name + len - suffix, WAL_SUFFIX) != 0)
 		return ROLE_NONE;
 	memcpy(base, name, len - suffix);
 	base[len - suffix] = '\0';
-	node = node_find(&fs->nodes, parent, base);
-	*db = node ? __atomic_load_n(&fs_node(fs, node)->db, __ATOMIC_ACQUIRE) : 0;
+	*db = db_of(fs, node_find(&fs->nodes, parent, base));
 	return *db ? ROLE_WAL : ROLE_NONE;
 }
 
@@ -195,7 +210,7 @@ static enum role role_of(struct clawfs *fs, uint32_t node, uint32_t *db)
 	const struct node *n = fs_node(fs, node);
 	const struct name *name;
 
-	*db = __atomic_load_n(&n->db, __ATOMIC_ACQUIRE);
+	*db = db_of(fs, node);
 	if (*db)
 		return ROLE_MAIN;
 	if (!n->name)
@@ -207,26 +222,45 @@ static enum role role_of(struct clawfs *fs, uint32_t node, uint32_t *db)
 
 /* --- syncs --------------------------------------------------------------- */
 
-/* A descriptor of our own for what `name` in `dir` is on the lower; -ENOENT. */
-static int open_for_sync(struct clawfs *fs, uint32_t dir, const char *name)
+/* What is to be synced. */
+struct target {
+	int fd;	       /* our own; -ENOENT: there is nothing, -EAGAIN: it is in RAM */
+	uint32_t slot; /* its content state, referenced; 0 when nobody has it open */
+};
+
+static struct target open_target(struct clawfs *fs, uint32_t dir, const char *name)
 {
 	uint32_t node = node_find(&fs->nodes, dir, name);
-	uint32_t slot = node ? file_peek(fs, node) : 0;
-	int fd = -1;
+	struct target t = {.fd = -1, .slot = node ? file_peek(fs, node) : 0};
 
-	if (slot) {
-		struct file *f = file_at(fs, slot);
+	if (t.slot) {
+		struct file *f = file_at(fs, t.slot);
 		pthread_rwlock_rdlock(&f->lock);
-		int open = f->place != PLACE_LOWER ? -1 : f->fd_wr >= 0 ? f->fd_wr : f->fd_rd;
-		if (open >= 0)
-			fd = fcntl(open, F_DUPFD_CLOEXEC, 0);
+		int open = f->fd_wr >= 0 ? f->fd_wr : f->fd_rd;
+		if (f->place != PLACE_LOWER)
+			t.fd = -EAGAIN;
+		else if (open >= 0)
+			t.fd = fcntl(open, F_DUPFD_CLOEXEC, 0);
 		pthread_rwlock_unlock(&f->lock);
-		file_put(fs, slot);
 	}
-	if (fd >= 0)
-		return fd;
-	int dirfd = dir_lower(fs, dir);
-	return dirfd < 0 ? dirfd : lower_open_own(&fs->lower, dirfd, name, O_RDONLY);
+	if (t.fd == -1) {
+		int dirfd = dir_lower(fs, dir);
+		t.fd = dirfd < 0 ? dirfd : lower_open_own(&fs->lower, dirfd, name, O_RDONLY);
+	}
+	return t;
+}
+
+/* After a sync that failed the kernel calls its pages clean, and the next would succeed with nothing written: they are
+ * made dirty again. What the kernel writes past us cannot be held still for that. */
+static int rewrite_target(struct clawfs *fs, const struct target *t)
+{
+	if (!t->slot)
+		return lower_rewrite(&fs->lower, t->fd);
+	struct file *f = file_at(fs, t->slot);
+	pthread_rwlock_wrlock(&f->lock);
+	int rc = f->io == FILE_IO_PASSED ? -EIO : lower_rewrite(&fs->lower, t->fd);
+	pthread_rwlock_unlock(&f->lock);
+	return rc;
 }
 
 void db_look(struct clawfs *fs, uint32_t node, msec_t now)
@@ -247,6 +281,8 @@ void db_look(struct clawfs *fs, uint32_t node, msec_t now)
 		index = db_recognise(fs, node, header, now);
 		pthread_mutex_lock(&fs->dbs.lock);
 		if (index)
+			policy_barrier_after(&db_at(fs, index)->barrier, BARRIER_DB_WRITE, now);
+		if (index)
 			note_mode(db_at(fs, index), header, 0, false, now);
 		pthread_mutex_unlock(&fs->dbs.lock);
 		steward_wake(fs);
@@ -256,36 +292,51 @@ void db_look(struct clawfs *fs, uint32_t node, msec_t now)
 		close(fd);
 }
 
-/* Makes the database's file or its WAL durable. No lock held. */
-static int sync_one(struct clawfs *fs, uint32_t index, enum barrier_action what, bool with_dir)
+/* Makes the database's file or its WAL durable; `again` after a failure. No lock held. */
+static int sync_one(struct clawfs *fs, uint32_t index, enum barrier_action what, bool with_dir, bool again)
 {
-	char wal[NAME_MAX + 1];
-	int fd = -ENOENT, dirfd = -1;
+	char wal[NAME_MAX + 1], path[PATH_MAX] = "?";
+	struct target t = {.fd = -ENOENT};
+	int dirfd = -1, rc = 0;
 
 	pthread_rwlock_rdlock(&fs->tree);
 	uint32_t node = db_at(fs, index)->node;
 	const struct node *n = node ? fs_node(fs, node) : NULL;
 	const struct name *name = n && n->name ? name_at(&fs->nodes, n->name) : NULL;
 	if (name && what == BARRIER_SYNC_DB)
-		fd = open_for_sync(fs, name->parent, name->text);
+		t = open_target(fs, name->parent, name->text);
 	else if (name && db_wal_name(name->text, wal))
-		fd = open_for_sync(fs, name->parent, wal);
-	if (fd >= 0 && with_dir) {
+		t = open_target(fs, name->parent, wal);
+	if (t.fd >= 0 && with_dir) {
 		dirfd = dir_lower(fs, name->parent);
 		dirfd = dirfd < 0 ? dirfd : fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
 	}
+	if (name && node_path(&fs->nodes, node, path, sizeof(path)) < 0)
+		snprintf(path, sizeof(path), "?");
 	pthread_rwlock_unlock(&fs->tree);
+
+	if (t.fd == -EAGAIN)
+		rc = file_materialise(fs, t.slot, clock_now());
+	else if (t.fd >= 0 && again)
+		rc = rewrite_target(fs, &t);
 	/* What has no name any more need not outlive a power cut. */
-	if (fd == -ENOENT)
-		return 0;
-	if (fd < 0)
-		return fd;
-	int rc = fs->lower.sys->fdatasync(fd) < 0 ? -errno : 0;
-	close(fd);
-	if (rc == 0 && with_dir)
+	else if (t.fd < 0 && t.fd != -ENOENT)
+		rc = t.fd;
+	if (rc == 0 && t.fd >= 0)
+		rc = fs->lower.sys->fdatasync(t.fd) < 0 ? -errno : 0;
+	if (rc == 0 && t.fd >= 0 && with_dir)
 		rc = dirfd < 0 ? -EIO : lower_sync_dir(&fs->lower, dirfd);
+	if (rc < 0)
+		log_error(fs->log,
+			  "cannot make %s of database %s durable: %s; what needs it is refused until it can be: see to "
+			  "the card",
+			  what == BARRIER_SYNC_WAL ? "the write-ahead log" : "the file", path, strerror(-rc));
+	if (t.fd >= 0)
+		close(t.fd);
 	if (dirfd >= 0)
 		close(dirfd);
+	if (t.slot)
+		file_put(fs, t.slot);
 	return rc;
 }
 
@@ -301,20 +352,20 @@ static int sync_locked(struct clawfs *fs, uint32_t index, enum barrier_action wh
 	d->syncing |= (uint8_t)what;
 	uint64_t token = policy_barrier_sync_begin(&d->barrier, what);
 	bool with_dir = what == BARRIER_SYNC_WAL && d->wal_new;
+	bool again = what == BARRIER_SYNC_WAL ? d->barrier.failures > 0 : d->db_failed;
 	pthread_mutex_unlock(&fs->dbs.lock);
-	int rc = sync_one(fs, index, what, with_dir);
+	int rc = sync_one(fs, index, what, with_dir, again);
 	pthread_mutex_lock(&fs->dbs.lock);
 	if (rc == 0 && with_dir)
 		d->wal_new = false;
+	if (what == BARRIER_SYNC_DB)
+		d->db_failed = rc < 0;
 	policy_barrier_sync_end(&d->barrier, what, token, rc, clock_now(), fs->config.retry_ms,
 				fs->config.retry_max_ms);
 	d->syncing &= (uint8_t)~what;
 	if (!d->node && !d->syncing)
 		shm_table_free(fs->dbs.table, index);
 	pthread_cond_broadcast(&fs->dbs.changed);
-	if (rc < 0)
-		log_error(fs->log, "cannot make %s durable: %s; what needs it is refused until it can be",
-			  what == BARRIER_SYNC_WAL ? "a write-ahead log" : "a database", strerror(-rc));
 	return rc;
 }
 
@@ -322,9 +373,18 @@ static int sync_locked(struct clawfs *fs, uint32_t index, enum barrier_action wh
 static int settle(struct clawfs *fs, uint32_t index, enum barrier_event event)
 {
 	struct db *d = db_at(fs, index);
+	/* What comes after is not waited for: a writer that never rests would keep us here. */
+	const uint64_t wal = d->barrier.wal_seq, db = d->barrier.db_seq;
 	unsigned need;
 
-	while (d->node && (need = policy_barrier_before(&d->barrier, event)) != 0) {
+	for (;;) {
+		need = d->node ? policy_barrier_before(&d->barrier, event) : 0;
+		if (d->barrier.wal_durable >= wal)
+			need &= ~(unsigned)BARRIER_SYNC_WAL;
+		if (d->barrier.db_durable >= db)
+			need &= ~(unsigned)BARRIER_SYNC_DB;
+		if (!need)
+			break;
 		int rc = sync_locked(fs, index, need & BARRIER_SYNC_WAL ? BARRIER_SYNC_WAL : BARRIER_SYNC_DB);
 		if (rc < 0)
 			return rc;
@@ -486,8 +546,19 @@ int db_fsync(struct clawfs *fs, uint32_t node, bool data_only, msec_t now)
 	pthread_rwlock_rdlock(&fs->tree);
 	enum role role = role_of(fs, node, &index);
 	bool blind = role != ROLE_NONE && main_is_passed(fs, index);
+	uint32_t slot = role == ROLE_NONE ? 0 : file_peek(fs, node);
+	bool in_ram = false;
+	if (slot) {
+		pthread_rwlock_rdlock(&file_at(fs, slot)->lock);
+		in_ram = file_at(fs, slot)->place != PLACE_LOWER;
+		pthread_rwlock_unlock(&file_at(fs, slot)->lock);
+		file_put(fs, slot);
+	}
 	pthread_rwlock_unlock(&fs->tree);
 	if (role == ROLE_NONE)
+		return 0;
+	/* In RAM, below a directory that is: flushed as any file. */
+	if (in_ram)
 		return 0;
 	if (role == ROLE_WAL)
 		wal_look(fs, index, true, now);
@@ -513,6 +584,57 @@ int db_fsync(struct clawfs *fs, uint32_t node, bool data_only, msec_t now)
 
 /* --- names --------------------------------------------------------------- */
 
+int db_link_begin(struct clawfs *fs, uint32_t node)
+{
+	uint32_t index;
+
+	pthread_rwlock_rdlock(&fs->tree);
+	enum role role = role_of(fs, node, &index);
+	pthread_rwlock_unlock(&fs->tree);
+	if (role == ROLE_NONE)
+		return 0;
+	wal_look(fs, index, true, clock_now());
+	pthread_mutex_lock(&fs->dbs.lock);
+	int rc = settle(fs, index, BARRIER_RENAME);
+	pthread_mutex_unlock(&fs->dbs.lock);
+	return rc;
+}
+
+bool db_wal_is_taken(struct clawfs *fs, int dirfd, const char *name)
+{
+	char wal[NAME_MAX + 1];
+
+	if (!db_wal_name(name, wal))
+		return false;
+	int fd = lower_open_own(&fs->lower, dirfd, wal, O_RDONLY);
+	bool taken = fd >= 0 && lower_is_written(fd);
+	if (fd >= 0)
+		close(fd);
+	return taken;
+}
+
+/* Looks again whether the database is still taken. */
+static int check_taken(struct clawfs *fs, uint32_t index)
+{
+	struct db *d = db_at(fs, index);
+	int rc = 0;
+
+	pthread_rwlock_rdlock(&fs->tree);
+	const struct node *n = d->node ? fs_node(fs, d->node) : NULL;
+	const struct name *name = n && n->name ? name_at(&fs->nodes, n->name) : NULL;
+	int dirfd = name ? dir_lower(fs, name->parent) : -1;
+	if (dirfd >= 0 && db_wal_is_taken(fs, dirfd, name->text))
+		rc = -EBUSY;
+	pthread_rwlock_unlock(&fs->tree);
+	if (rc == 0) {
+		pthread_mutex_lock(&fs->dbs.lock);
+		d->taken = false;
+		d->trouble[0] = '\0';
+		pthread_mutex_unlock(&fs->dbs.lock);
+	}
+	return rc;
+}
+
 int db_open_begin(struct clawfs *fs, uint32_t node)
 {
 	uint32_t index;
@@ -520,6 +642,13 @@ int db_open_begin(struct clawfs *fs, uint32_t node)
 	pthread_rwlock_rdlock(&fs->tree);
 	enum role role = role_of(fs, node, &index);
 	pthread_rwlock_unlock(&fs->tree);
+	if (role == ROLE_NONE)
+		return 0;
+	pthread_mutex_lock(&fs->dbs.lock);
+	bool taken = db_at(fs, index)->taken;
+	pthread_mutex_unlock(&fs->dbs.lock);
+	if (taken && check_taken(fs, index) < 0)
+		return -EBUSY;
 	if (role != ROLE_WAL)
 		return 0;
 	pthread_mutex_lock(&fs->dbs.lock);

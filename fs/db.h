@@ -41,12 +41,14 @@ struct wal_sight {
 
 /* In shared memory, no pointers. Guarded by dbs.lock, but for `node`. */
 struct db {
-	uint32_t link;	 /* the table's own, while there is no record */
-	uint32_t node;	 /* of the database file; 0: no record. Guarded by the tree lock */
-	bool excluded;	 /* keeps its mode, and full POSIX semantics */
-	bool wal_new;	 /* the WAL's name may not be durable */
-	bool wal_odd;	 /* what was written as WAL is none: nothing is elided */
-	bool asked;	 /* a sync of this WAL was asked for */
+	uint32_t link; /* the table's own, while there is no record */
+	uint32_t node; /* of the database file; 0: no record. Guarded by the tree lock */
+	bool excluded; /* keeps its mode, and full POSIX semantics */
+	bool wal_new;  /* the WAL's name may not be durable */
+	bool wal_odd;  /* what was written as WAL is none: nothing is elided */
+	bool taken;    /* a program of a mount that is gone still writes its WAL: it cannot be opened until that ends */
+	bool asked;    /* a sync of this WAL was asked for */
+	bool db_failed;	 /* the last sync of the database did */
 	bool lax;	 /* somebody checkpointed without asking for one (synchronous=OFF): B1 is ours to keep, so
 			  * the next open of its WAL is not passed through */
 	uint8_t syncing; /* BARRIER_SYNC_*: running */
@@ -73,7 +75,7 @@ struct db_lease {
 
 struct dbs {
 	struct shm_table *table;
-	pthread_mutex_t lock;	/* a leaf */
+	pthread_mutex_t lock;	/* see fs.h; below it only leaves */
 	pthread_cond_t changed; /* a sync has ended */
 	struct db_lease lease;	/* written with the tree lock and `lock`, read with either */
 	struct visit_rules rules;
@@ -98,8 +100,10 @@ uint32_t db_recognise(struct clawfs *fs, uint32_t node, const void *header, msec
 void db_probe(struct clawfs *fs, uint32_t node, int fd, msec_t now);
 /* Looks again, after a change that was not seen byte by byte. No lock held. */
 void db_look(struct clawfs *fs, uint32_t node, msec_t now);
+/* The node is about to get a second name, and is no database to us any more: two names may have two WALs. */
+int db_link_begin(struct clawfs *fs, uint32_t node);
 /* What the scan at mount made of it: `trouble` NULL or why it was left alone; `changed`: it was put into WAL mode. */
-void db_found(struct clawfs *fs, uint32_t index, const char *trouble, bool changed);
+void db_found(struct clawfs *fs, uint32_t index, const char *trouble, bool changed, bool taken);
 /* The node has lost its last name. Tree lock for writing. */
 void db_gone(struct clawfs *fs, uint32_t node);
 
@@ -121,8 +125,10 @@ void db_change_end(struct clawfs *fs, const struct db_io *io, const void *buf, s
 /* fsync of `node`. 1: acknowledged or done; 0: not ours, or a plain fsync is to be done; negative errno. */
 int db_fsync(struct clawfs *fs, uint32_t node, bool data_only, msec_t now);
 
-/* Before a WAL is opened or made: the kernel may write it past us from then on, so what its header's first write
- * would need is done now (B2). */
+/* Whether `name`'s WAL in the directory `dirfd` is being written by a program of a mount that is gone. */
+bool db_wal_is_taken(struct clawfs *fs, int dirfd, const char *name);
+/* Before a database (-EBUSY while it is taken) or a WAL is opened or made: the kernel may write it past us from then
+ * on, so what its header's first write would need is done now (B2). */
 int db_open_begin(struct clawfs *fs, uint32_t node);
 /* Before the name is made (BARRIER_WAL_HEAD), unlinked, renamed, or renamed over. */
 int db_name_begin(struct clawfs *fs, uint32_t parent, const char *name, enum barrier_event event);

@@ -90,7 +90,7 @@ static bool read_header(const struct scan *s, const char *name, uint8_t *header)
 }
 
 /* What there is goes into the stats; trouble, once, into the log. */
-static void show(struct scan *s, const uint8_t *header, const char *trouble, bool changed)
+static void show(struct scan *s, const uint8_t *header, const char *trouble, bool changed, bool taken)
 {
 	struct clawfs *fs = s->fs;
 
@@ -103,7 +103,7 @@ static void show(struct scan *s, const uint8_t *header, const char *trouble, boo
 	uint32_t node = node_of_path(fs, s->path);
 	uint32_t index = node ? db_recognise(fs, node, header, clock_now()) : 0;
 	if (index)
-		db_found(fs, index, trouble, changed);
+		db_found(fs, index, trouble, changed, taken);
 	pthread_rwlock_unlock(&fs->tree);
 }
 
@@ -115,7 +115,10 @@ static void take_database(struct scan *s, const char *name, uint8_t *header, con
 
 	bool leave = !fs->config.sqlite_wal || policy_globs_match(&fs->config.sqlite_exclude, s->path);
 	/* In WAL mode and at rest is how we leave it. */
-	if (!leave && !names_super_journal(fs, s->dirfd, name) &&
+	bool taken = db_wal_is_taken(fs, s->dirfd, name);
+	if (taken)
+		why = "a program that had it open in an earlier mount still writes to it; end that program";
+	if (!leave && !taken && !names_super_journal(fs, s->dirfd, name) &&
 	    (header[18] != 2 || header[19] != 2 || has_sibling(fs, s->dirfd, name, "-journal") ||
 	     has_sibling(fs, s->dirfd, name, "-wal"))) {
 		int rc = steward_visit_lower(fs, s->dirfd, name, VISIT_ENFORCE | VISIT_TRUNCATE, &reply);
@@ -128,7 +131,7 @@ static void take_database(struct scan *s, const char *name, uint8_t *header, con
 	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
 	if (reply.changed && reply.frames == 0)
 		fs->lower.sys->utimensat(s->dirfd, name, times, AT_SYMLINK_NOFOLLOW);
-	show(s, !why && read_header(s, name, header) ? header : NULL, why, reply.changed);
+	show(s, (!why || taken) && read_header(s, name, header) ? header : NULL, why, reply.changed, taken);
 }
 
 static bool is_database_name(struct clawfs *fs, const char *path)
@@ -178,7 +181,7 @@ static int scan_entry(void *arg, const char *name, uint64_t ino, unsigned char t
 		if (candidate && read_header(s, name, header))
 			take_database(s, name, header, &st);
 		else if (named)
-			show(s, NULL, "no SQLite database, or an encrypted one", false);
+			show(s, NULL, "no SQLite database, or an encrypted one", false, false);
 	}
 	s->len = len;
 	s->path[len] = '\0';
@@ -215,7 +218,7 @@ int dbscan_fold(struct clawfs *fs)
 
 		pthread_rwlock_wrlock(&fs->tree);
 		const struct node *n = d->node && !d->excluded ? fs_node(fs, d->node) : NULL;
-		if (n && n->name && n->flags & NODE_LOWER) {
+		if (n && n->name && !name_at(&fs->nodes, n->name)->sibling && n->flags & NODE_LOWER) {
 			const struct name *at = name_at(&fs->nodes, n->name);
 			snprintf(name, sizeof(name), "%s", at->text);
 			dirfd = dir_lower(fs, at->parent);
@@ -223,6 +226,14 @@ int dbscan_fold(struct clawfs *fs)
 		pthread_rwlock_unlock(&fs->tree);
 		if (dirfd < 0 || !has_sibling(fs, dirfd, name, "-wal") || names_super_journal(fs, dirfd, name))
 			continue;
+		/* Programs that the mount was taken away from may go on writing there: theirs is what they write. */
+		if (db_wal_is_taken(fs, dirfd, name)) {
+			log_warn(fs->log,
+				 "database %s: its write-ahead log is still written to and stays beside it; end its "
+				 "programs",
+				 name);
+			continue;
+		}
 		int rc = steward_visit_lower(fs, dirfd, name, VISIT_CHECKPOINT | VISIT_TRUNCATE, &reply);
 		if (rc == 0 && reply.rc != STEWARD_OK)
 			rc = -EIO;

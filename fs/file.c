@@ -63,7 +63,7 @@ uint32_t file_get(struct clawfs *fs, uint32_t node)
 			f->cls = name ? file_classify(fs, name->parent, name->text) : CLASS_THROUGH;
 			f->orphan = n->flags & NODE_ORPHAN;
 			/* A file of several names is never cached: its names may have several classes. */
-			f->through = !class_is_cached(f->cls) || f->orphan || (name && name->sibling);
+			f->through = !class_is_cached(f->cls) || f->orphan || (name && name->sibling) || n->db;
 			policy_file_init(&f->policy, f->cls);
 			__atomic_store_n(&n->file, slot, __ATOMIC_RELEASE);
 		}
@@ -653,7 +653,8 @@ void file_reclass(struct clawfs *fs, uint32_t slot, enum policy_class cls)
 	pthread_rwlock_wrlock(&f->lock);
 	f->cls = cls;
 	/* What the kernel writes past us stays where it is until it is closed. */
-	f->through = !class_is_cached(cls) || fs_node(fs, f->node)->flags & NODE_ORPHAN || f->io == FILE_IO_PASSED;
+	f->through = !class_is_cached(cls) || fs_node(fs, f->node)->flags & NODE_ORPHAN || fs_node(fs, f->node)->db ||
+		     f->io == FILE_IO_PASSED;
 	/* The lower has another file of this name, or the class wants it
 	 * replaced in one piece; everything is in the upper, so it is whole. */
 	if (f->place == PLACE_TAIL && f->flushed == 0 &&
@@ -775,6 +776,8 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 	for (bool done = false; rc == 0 && !done;) {
 		pthread_rwlock_rdlock(&f->lock);
 		off_t at = append ? append_offset(f) : off;
+		/* A database is not held in RAM, whatever its name: its syncs and its log's go together (P7). */
+		full |= db.db && !f->through && !f->orphan;
 		enum plan plan = full ? DO_MATERIALISE : plan_write(fs, f, at, len);
 		cls = f->cls;
 		if (plan == DO_LOWER) {

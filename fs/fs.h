@@ -8,7 +8,8 @@
  *                  Two are never held at once.
  *   3 attach       node->file, file->refs, readers, writers.
  *   4 sched.lock   file->policy, file->ram, the heap, RAM in use.
- *   5 leaves       dirfd (opening a directory's descriptors), and those inside
+ *   5 dbs.lock     struct db; let go while a database is synced.
+ *   6 leaves       dirfd (opening a directory's descriptors), and those inside
  *                  tables, stats and log.
  * Nobody waits for the card with the tree lock or a file lock held for
  * writing, but for the short calls that change a name on the lower. */
@@ -49,7 +50,8 @@ struct clawfs {
 	struct listing **listings; /* by handle index; process memory */
 	struct fuse_session *session;
 	struct passthrough passthrough;
-	int live_fd; /* where to say that the mount is live; -1 */
+	dev_t mount_dev; /* st_dev of what is mounted; 0 before */
+	int live_fd;	 /* where to say that the mount is live; -1 */
 	char source[4096];
 	char mountpoint[4096];
 	unsigned dirfds_max;

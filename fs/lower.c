@@ -272,6 +272,36 @@ int lower_list(const struct lower *l, int dirfd, lower_entry_fn *entry, void *ar
 	return rc;
 }
 
+int lower_rewrite(const struct lower *l, int fd)
+{
+	enum { CHUNK = 64 << 10 };
+	int to = lower_reopen(l, fd, O_RDWR);
+	char *buf = to < 0 ? NULL : malloc(CHUNK);
+	int rc = to < 0 ? to : buf ? 0 : -ENOMEM;
+	off_t off = 0;
+
+	for (ssize_t n = 1; rc == 0 && n > 0; off += n) {
+		n = lower_pread(l, to, buf, CHUNK, off);
+		if (n <= 0)
+			rc = (int)n;
+		else
+			rc = lower_pwrite(l, to, buf, (size_t)n, off);
+	}
+	free(buf);
+	if (to >= 0)
+		close(to);
+	return rc;
+}
+
+bool lower_is_written(int fd)
+{
+	/* A read lease is refused while anybody may write (fcntl(2)). */
+	if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
+		return errno == EAGAIN;
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return false;
+}
+
 int lower_copy_xattrs(const struct lower *l, int from, int to)
 {
 	char names[4096];

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,26 +17,56 @@ extern char **environ;
 
 /* --- what is mounted ----------------------------------------------------- */
 
+/* Blanks and their like are written as \040 there. */
+static void unescape(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; *from; to++) {
+		unsigned value;
+		if (*from == '\\' && sscanf(from + 1, "%3o", &value) == 1) {
+			*to = (char)value;
+			from += 4;
+		} else {
+			*to = *from++;
+		}
+	}
+	*to = '\0';
+}
+
 /* Whether a clawfs is mounted exactly at `path` (proc(5), mountinfo: field 5
  * is the mount point, the type follows " - "). */
-static bool is_clawfs_mount(const char *path)
+static bool find_clawfs_mount(const char *path, dev_t *dev)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	char *line = NULL;
 	size_t room = 0;
 	bool found = false;
 
-	while (f && !found && getline(&line, &room, f) > 0) {
+	/* The last of several that cover each other is the one that shows. */
+	while (f && getline(&line, &room, f) > 0) {
 		char at[PATH_MAX];
+		unsigned major, minor;
 		const char *type = strstr(line, " - ");
-		/* Blanks in a path are written as \040; such a path is simply not found. */
-		if (type && sscanf(line, "%*s %*s %*s %*s %4095s", at) == 1)
-			found = strcmp(at, path) == 0 && strncmp(type, " - fuse.clawfs ", 15) == 0;
+		if (!type || sscanf(line, "%*s %*s %u:%u %*s %4095s", &major, &minor, at) != 3)
+			continue;
+		unescape(at);
+		if (strcmp(at, path) == 0) {
+			found = strncmp(type, " - fuse.clawfs ", 15) == 0;
+			*dev = makedev(major, minor);
+		}
 	}
 	free(line);
 	if (f)
 		fclose(f);
 	return found;
+}
+
+static bool is_clawfs_mount(const char *path)
+{
+	dev_t dev;
+
+	return find_clawfs_mount(path, &dev);
 }
 
 static const char *find_fusermount(void)
@@ -175,6 +206,8 @@ int mount_attach(struct clawfs *fs, char *why, size_t why_size)
 	}
 	if (rc == 0) {
 		rc = passthrough_install(fs);
+		if (!find_clawfs_mount(fs->mountpoint, &fs->mount_dev))
+			fs->mount_dev = 0;
 		if (rc == 0)
 			return 0;
 		fuse_session_unmount(fs->session);

@@ -434,6 +434,9 @@ int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name,
 	struct stat lower = {0};
 	int rc;
 
+	rc = db_link_begin(fs, node);
+	if (rc < 0)
+		return rc;
 	/* Several names, maybe of several classes, make it a plain file. */
 	uint32_t slot = file_peek(fs, node);
 	if (slot) {

@@ -365,7 +365,7 @@ static int truncate_opened(fuse_req_t req, uint32_t node, uint32_t index)
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct clawfs *fs = req_fs(req);
-	uint32_t slot;
+	uint32_t slot = 0;
 
 	if (is_virtual(ino)) {
 		open_virtual(req, ino, fi);

@@ -21,6 +21,8 @@ extern char **environ;
 #define RESTART_MS 1000
 /* A visit that hangs (a dying card) is ended with its process. */
 #define VISIT_MAX_MS 600000
+/* On the lower: nobody mounts, or gets away, meanwhile. */
+#define LOWER_MAX_MS 300000
 
 struct steward {
 	pid_t child; /* 0: none */
@@ -146,11 +148,14 @@ int steward_visit_lower(struct clawfs *fs, int dirfd, const char *name, unsigned
 	snprintf(request->name, sizeof(request->name), "%s", name);
 	rc = request_send(s, request, dirfd);
 	if (rc == 0) {
+		struct pollfd fd = {.fd = s->sock, .events = POLLIN};
 		ssize_t n;
 		do {
-			n = recv(s->sock, reply, sizeof(*reply), 0);
+			n = poll(&fd, 1, LOWER_MAX_MS);
 		} while (n < 0 && errno == EINTR);
-		rc = n == (ssize_t)sizeof(*reply) ? 0 : -EPIPE;
+		n = n > 0 ? recv(s->sock, reply, sizeof(*reply), 0) : n;
+		rc = n == (ssize_t)sizeof(*reply) ? 0 : n == 0 && !fd.revents ? -ETIMEDOUT : -EPIPE;
+		reply->why[sizeof(reply->why) - 1] = '\0';
 	}
 	if (rc < 0)
 		child_end(fs);
@@ -175,7 +180,7 @@ static uint32_t choose(struct clawfs *fs, msec_t now, msec_t *next)
 	pthread_mutex_lock(&fs->dbs.lock);
 	for (uint32_t i = 1; i < end && !chosen; i++) {
 		const struct db *d = db_at(fs, i);
-		if (!d->node || d->excluded)
+		if (!d->node || d->excluded || d->taken)
 			continue;
 		unsigned work = policy_visit_work(&d->visit, &fs->dbs.rules, now);
 		if (work) {
@@ -198,11 +203,12 @@ static bool prepare(struct clawfs *fs, uint32_t index)
 	memset(r, 0, sizeof(*r));
 	r->live = 1;
 	r->work = s->work;
+	r->dev = fs->mount_dev;
 	snprintf(r->root, sizeof(r->root), "%s", fs->mountpoint);
 	pthread_rwlock_wrlock(&fs->tree);
 	uint32_t node = db_at(fs, index)->node;
 	const struct node *n = node ? fs_node(fs, node) : NULL;
-	if (n && n->name) {
+	if (n && n->name && !name_at(&fs->nodes, n->name)->sibling) {
 		const struct name *name = name_at(&fs->nodes, n->name);
 		r->ino = n->ino;
 		snprintf(r->name, sizeof(r->name), "%s", name->text);
@@ -283,8 +289,10 @@ static void visit_begin(struct clawfs *fs, uint32_t index, msec_t now)
 	s->begun = now;
 	bool found = prepare(fs, index);
 	pthread_mutex_lock(&fs->dbs.lock);
-	if (found)
-		policy_visit_begin(&db_at(fs, index)->visit);
+	policy_visit_begin(&db_at(fs, index)->visit);
+	/* Of several names, or gone: not before it is used again. */
+	if (!found)
+		policy_visit_end(&db_at(fs, index)->visit, VISIT_FAILED, now);
 	pthread_mutex_unlock(&fs->dbs.lock);
 	if (!found)
 		s->db = 0;
@@ -335,8 +343,10 @@ static void *steward_thread(void *arg)
 			next = msec_min(next, visit);
 		} else {
 			next = msec_min(next, msec_add(s->begun, VISIT_MAX_MS));
-			if (now >= msec_add(s->begun, VISIT_MAX_MS))
+			if (now >= msec_add(s->begun, VISIT_MAX_MS)) {
 				kill(s->child, SIGKILL);
+				s->begun = now;
+			}
 		}
 		if (due) {
 			if (!s->child && child_start(fs) < 0)
@@ -382,11 +392,10 @@ void steward_stop(struct clawfs *fs)
 	steward_wake(fs);
 	pthread_join(s->thread, NULL);
 	s->running = false;
-	/* Its process may wait for an answer that nobody will give. */
-	if (s->db) {
-		child_end(fs);
+	/* Its process may wait for an answer that nobody will give, and would not outlive the thread. */
+	child_end(fs);
+	if (s->db)
 		visit_end(fs, VISIT_BUSY, NULL, clock_now());
-	}
 }
 
 void steward_wake(struct clawfs *fs)

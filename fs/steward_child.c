@@ -24,6 +24,62 @@ static int full_pathname(sqlite3_vfs *vfs, const char *name, int room, char *out
 	return snprintf(out, (size_t)room, "%s", name) < room ? SQLITE_OK : SQLITE_CANTOPEN;
 }
 
+/* What the visit may touch: "./NAME" and the three names beside it. A journal of anybody's making may name any path
+ * as its super-journal, and SQLite would unlink it, with our rights (P10). That such a path is absent must not be
+ * said either, because then the journal counts as committed: the answer is an I/O error. */
+static struct {
+	const char *name;
+	bool refused;
+	int (*open)(sqlite3_vfs *, const char *, sqlite3_file *, int, int *);
+	int (*remove)(sqlite3_vfs *, const char *, int);
+	int (*access)(sqlite3_vfs *, const char *, int, int *);
+} allowed;
+
+static const char *const beside[] = {"", "-journal", "-wal", "-shm"};
+
+static bool may_touch(const char *name)
+{
+	size_t len = strlen(allowed.name);
+
+	for (size_t i = 0; name && i < sizeof(beside) / sizeof(*beside); i++)
+		if (strncmp(name, allowed.name, len) == 0 && strcmp(name + len, beside[i]) == 0)
+			return true;
+	/* A temporary file of SQLite's own has no name. */
+	if (!name)
+		return true;
+	allowed.refused = true;
+	return false;
+}
+
+static int open_allowed(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out)
+{
+	file->pMethods = NULL;
+	return may_touch(name) ? allowed.open(vfs, name, file, flags, out) : SQLITE_IOERR;
+}
+
+static int delete_allowed(sqlite3_vfs *vfs, const char *name, int sync)
+{
+	return may_touch(name) ? allowed.remove(vfs, name, sync) : SQLITE_IOERR_DELETE;
+}
+
+static int access_allowed(sqlite3_vfs *vfs, const char *name, int flags, int *out)
+{
+	return may_touch(name) ? allowed.access(vfs, name, flags, out) : SQLITE_IOERR_ACCESS;
+}
+
+/* SQLite would wait in the open of a FIFO, for ever. */
+static bool all_regular(const char *name)
+{
+	for (size_t i = 0; i < sizeof(beside) / sizeof(*beside); i++) {
+		char path[320];
+		struct stat st;
+		snprintf(path, sizeof(path), "%s%s", name, beside[i]);
+		if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+			return false;
+	}
+	return true;
+}
+
 static const char *relative_vfs(void)
 {
 	static sqlite3_vfs vfs;
@@ -36,6 +92,12 @@ static const char *relative_vfs(void)
 		vfs.zName = "clawfs";
 		vfs.pNext = NULL;
 		vfs.xFullPathname = full_pathname;
+		allowed.open = vfs.xOpen;
+		allowed.remove = vfs.xDelete;
+		allowed.access = vfs.xAccess;
+		vfs.xOpen = open_allowed;
+		vfs.xDelete = delete_allowed;
+		vfs.xAccess = access_allowed;
 		sqlite3_vfs_register(&vfs, 0);
 	}
 	return vfs.zName;
@@ -170,6 +232,12 @@ static void visit(const struct steward_request *request, struct steward_reply *r
 	snprintf(name, sizeof(name), "./%s", request->name);
 	snprintf(journal, sizeof(journal), "%s-journal", name);
 	bool has_journal = access(journal, F_OK) == 0;
+	if (!all_regular(name)) {
+		failed(reply, SQLITE_ERROR, "what lies beside it is no regular file", "remove that");
+		return;
+	}
+	allowed.name = name;
+	allowed.refused = false;
 	int rc = sqlite3_open_v2(name, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_EXRESCODE, relative_vfs());
 	if (rc == SQLITE_OK) {
 		sqlite3_busy_timeout(db, 0);
@@ -184,6 +252,12 @@ static void visit(const struct steward_request *request, struct steward_reply *r
 		rc = checkpoint(db, request->work & VISIT_TRUNCATE, reply);
 	if (rc != SQLITE_OK)
 		failed(reply, rc, "SQLite", db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+	/* Its application may recover it, and then it is ours again. */
+	if (rc != SQLITE_OK && allowed.refused) {
+		reply->rc = STEWARD_BUSY;
+		snprintf(reply->why, sizeof(reply->why),
+			 "its journal belongs to several databases; open it with its application");
+	}
 	sqlite3_close(db);
 }
 
@@ -193,9 +267,15 @@ static void visit(const struct steward_request *request, struct steward_reply *r
 static int enter_live(const struct steward_request *request)
 {
 	int fd = open(request->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
 	char path[sizeof(request->dir)];
 	char *save = NULL;
 
+	/* Unmounted lazily: what is there now is something else, maybe the lower itself. */
+	if (fd >= 0 && (fstat(fd, &st) < 0 || st.st_dev != request->dev)) {
+		close(fd);
+		return -ESTALE;
+	}
 	memcpy(path, request->dir, sizeof(path));
 	path[sizeof(path) - 1] = '\0';
 	for (char *part = strtok_r(path, "/", &save); fd >= 0 && part; part = strtok_r(NULL, "/", &save)) {
@@ -240,6 +320,9 @@ int steward_child_main(int sock)
 	int dirfd;
 
 	close_range((unsigned)sock + 1, ~0U, 0);
+	/* A daemon that dies while we work on the lower must not leave us there: the next mount may be served before
+	 * we are done. The signal follows the thread that started us, so that thread's end ends us too. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "clawfs-steward");
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
