@@ -45,7 +45,8 @@ void zview_destroy(struct zview *view);
 /* The length of the content. Of a file that clawfs wrote and nobody has
  * changed the length of, this is exact at once. Of others it is a guess (the
  * last four bytes, if they can be it: the length modulo 4 GiB of the last
- * member) until the end was reached by reading or by zview_measure. */
+ * member) until the end was reached by reading or by zview_measure. Measure before a
+ * guess is shown to anybody who would stop reading there, as the kernel does. */
 uint64_t zview_size(const struct zview *view);
 bool zview_exact(const struct zview *view);
 

@@ -195,14 +195,17 @@ static struct bytes crafted(uint64_t size, struct bytes deflated, uint32_t crc, 
 static struct bytes zeros_deflated(size_t count)
 {
 	uint8_t *mib = calloc(1, 1 << 20), out[4096];
-	struct bytes b = {0};
+	struct bytes b;
 	z_stream z = {.next_in = mib, .avail_in = 1 << 20, .next_out = out, .avail_out = sizeof(out)};
 
 	assert_non_null(mib);
 	assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, -MAX_WBITS, 9, Z_DEFAULT_STRATEGY), Z_OK);
 	assert_int_equal(deflate(&z, Z_FULL_FLUSH), Z_OK);
+	size_t len = sizeof(out) - z.avail_out;
+	b = (struct bytes){malloc(count * len), count * len};
+	assert_non_null(b.at);
 	for (size_t i = 0; i < count; i++)
-		append(&b, out, sizeof(out) - z.avail_out);
+		memcpy(b.at + i * len, out, len);
 	deflateEnd(&z);
 	free(mib);
 	return b;
