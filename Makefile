@@ -148,6 +148,12 @@ $(BUILD)/model: $(MODEL_SRC) $(BUILD)/.flags
 	@echo '  LD $@'
 	@$(CC) $(STD) $(WARN) -O1 -g $(MODEL_SRC) -o $@
 
+# For tests/measure/gzip.sh.
+$(BUILD)/measure/gzip: tests/measure/gzip.c $(BUILD)/libclawfs.a
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(ALL_CFLAGS) $(LDHARDEN) $(LDFLAGS) $< $(BUILD)/libclawfs.a -o $@ -lz
+
 # Always with clang and its own flags, whatever the rest is built with.
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard fs/*.[ch] policy/*.[ch])
 	@mkdir -p $(@D)
