@@ -156,10 +156,13 @@ static void write_text(struct clawfs *fs, struct listing *out, msec_t now, const
 {
 	listing_text(out, "clawfs " CLAWFS_VERSION " on %s, lower %s, upper %s, pid %d\n", fs->mountpoint, fs->source,
 		     fs->upper.path, (int)getpid());
-	listing_text(out, "uptime %lld:%02lld:%02lld, %.1f of %.1f MiB RAM in use%s%s\n\n",
-		     (long long)(uptime / 3600000), (long long)(uptime / 60000 % 60), (long long)(uptime / 1000 % 60),
-		     (double)used / 1048576, (double)fs->config.ram_max / 1048576, error ? "; THE LOWER REFUSES: " : "",
+	listing_text(out, "uptime %lld:%02lld:%02lld, %.1f of %.1f MiB RAM in use%s%s\n", (long long)(uptime / 3600000),
+		     (long long)(uptime / 60000 % 60), (long long)(uptime / 1000 % 60), (double)used / 1048576,
+		     (double)fs->config.ram_max / 1048576, error ? "; THE LOWER REFUSES: " : "",
 		     error ? strerror(-error) : "");
+	listing_text(out, "kernel passthrough %s, %llu opens\n\n",
+		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "on" : "off",
+		     (unsigned long long)__atomic_load_n(&fs->passthrough.opens, __ATOMIC_RELAXED));
 	text_table(out, gauge, now, total);
 	listing_text(out, "\n");
 	text_flushes(out, total);
@@ -221,8 +224,11 @@ static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const
 	json_member(out, "mountpoint", fs->mountpoint);
 	json_member(out, "source", fs->source);
 	json_member(out, "upper", fs->upper.path);
-	listing_text(out, "\"uptime_ms\":%lld,\"ram_used\":%llu,\"ram_max\":%lld,\"lower_error\":%d,\"classes\":{",
+	listing_text(out, "\"uptime_ms\":%lld,\"ram_used\":%llu,\"ram_max\":%lld,\"lower_error\":%d,",
 		     (long long)uptime, (unsigned long long)used, (long long)fs->config.ram_max, -error);
+	listing_text(out, "\"passthrough\":{\"active\":%s,\"opens\":%llu},\"classes\":{",
+		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "true" : "false",
+		     (unsigned long long)__atomic_load_n(&fs->passthrough.opens, __ATOMIC_RELAXED));
 	for (int c = 0; c < CLASS_COUNT; c++) {
 		listing_text(out, "%s\"%s\":{", c ? "," : "", policy_class_name(c));
 		json_gauge(out, &gauge[c], now);

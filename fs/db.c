@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WAL_HEADER 32
 /* Where the header says how commits are made: 2 is WAL (SQLite, fileformat2.html 1.3.3). */
 #define READ_VERSION 19
 #define WAL_SUFFIX   "-wal"
@@ -234,23 +233,27 @@ void db_look(struct clawfs *fs, uint32_t node, msec_t now)
 {
 	uint8_t header[SQLITE_HEADER_SIZE];
 
+	uint32_t index;
+
 	pthread_rwlock_rdlock(&fs->tree);
 	const struct node *n = fs_node(fs, node);
 	const struct name *name = n->name ? name_at(&fs->nodes, n->name) : NULL;
+	if (role_of(fs, node, &index) == ROLE_WAL)
+		name = NULL;
 	int dirfd = name && n->flags & NODE_OWN ? dir_lower(fs, name->parent) : -1;
 	int fd = dirfd < 0 ? -1 : lower_open_own(&fs->lower, dirfd, name->text, O_RDONLY);
 	if (fd >= 0 && lower_pread(&fs->lower, fd, header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
 	    db_is_header(header, sizeof(header))) {
-		uint32_t index = db_recognise(fs, node, header, now);
+		index = db_recognise(fs, node, header, now);
 		pthread_mutex_lock(&fs->dbs.lock);
 		if (index)
 			note_mode(db_at(fs, index), header, 0, false, now);
 		pthread_mutex_unlock(&fs->dbs.lock);
+		steward_wake(fs);
 	}
 	pthread_rwlock_unlock(&fs->tree);
 	if (fd >= 0)
 		close(fd);
-	steward_wake(fs);
 }
 
 /* Makes the database's file or its WAL durable. No lock held. */
@@ -329,13 +332,94 @@ static int settle(struct clawfs *fs, uint32_t index, enum barrier_event event)
 	return 0;
 }
 
-/* --- around changes ------------------------------------------------------ */
+/* --- what the kernel writes past us -------------------------------------- */
 
-/* Whether what is written at the beginning of a WAL is one (fileformat2.html 4.1). */
+/* Whether a WAL is one (fileformat2.html 4.1). */
 static bool is_wal_header(const uint8_t *buf, size_t len)
 {
 	return len >= 4 && buf[0] == 0x37 && buf[1] == 0x7f && buf[2] == 0x06 && (buf[3] & 0xfe) == 0x82;
 }
+
+/* True when `name` in `dir` is open and the kernel goes past us; looks at it then. Tree lock held. */
+static bool look(struct clawfs *fs, uint32_t dir, const char *name, struct wal_sight *now)
+{
+	uint32_t node = node_find(&fs->nodes, dir, name);
+	uint32_t slot = node ? file_peek(fs, node) : 0;
+	struct stat st;
+	bool passed;
+
+	if (!slot)
+		return false;
+	struct file *f = file_at(fs, slot);
+	pthread_rwlock_rdlock(&f->lock);
+	passed = f->io == FILE_IO_PASSED;
+	int fd = f->fd_rd >= 0 ? f->fd_rd : f->fd_wr;
+	if (passed && fs->lower.sys->fstat(fd, &st) == 0) {
+		*now = (struct wal_sight){.size = st.st_size, .mtime = st.st_mtim, .ctime = st.st_ctim};
+		lower_pread(&fs->lower, fd, now->header, sizeof(now->header), 0);
+	}
+	pthread_rwlock_unlock(&f->lock);
+	file_put(fs, slot);
+	return passed;
+}
+
+/* Tells the barrier what the kernel has written to the database's WAL past us. `asked`: it is to be synced, so
+ * something was written, although times are too coarse to show it. No lock held. */
+static void wal_look(struct clawfs *fs, uint32_t index, bool asked, msec_t when)
+{
+	struct db *d = db_at(fs, index);
+	struct wal_sight now = {0};
+	char wal[NAME_MAX + 1];
+
+	pthread_rwlock_rdlock(&fs->tree);
+	const struct node *n = d->node ? fs_node(fs, d->node) : NULL;
+	const struct name *name = n && n->name ? name_at(&fs->nodes, n->name) : NULL;
+	bool passed = name && db_wal_name(name->text, wal) && look(fs, name->parent, wal, &now);
+	pthread_rwlock_unlock(&fs->tree);
+	if (!passed)
+		return;
+	pthread_mutex_lock(&fs->dbs.lock);
+	bool head = memcmp(now.header, d->seen.header, sizeof(now.header)) != 0;
+	bool changed = head || now.size != d->seen.size || memcmp(&now.mtime, &d->seen.mtime, sizeof(now.mtime)) != 0 ||
+		       memcmp(&now.ctime, &d->seen.ctime, sizeof(now.ctime)) != 0;
+	d->asked |= asked;
+	d->lax |= !d->asked && now.size > 0;
+	if (changed || asked) {
+		policy_barrier_observed(&d->barrier, head);
+		policy_visit_active(&d->visit, true, (uint64_t)now.size, when);
+		d->wal_bytes = (uint64_t)now.size;
+		d->wal_odd = now.size >= WAL_HEADER && !is_wal_header(now.header, sizeof(now.header));
+		d->seen = now;
+	}
+	pthread_mutex_unlock(&fs->dbs.lock);
+}
+
+bool db_wal_may_pass(struct clawfs *fs, uint32_t node)
+{
+	uint32_t index;
+
+	if (role_of(fs, node, &index) != ROLE_WAL)
+		return true;
+	pthread_mutex_lock(&fs->dbs.lock);
+	bool lax = db_at(fs, index)->lax;
+	pthread_mutex_unlock(&fs->dbs.lock);
+	return !lax;
+}
+
+/* The database itself is written past us: it was none when it was opened. Tree lock held. */
+static bool main_is_passed(struct clawfs *fs, uint32_t index)
+{
+	struct db *d = db_at(fs, index);
+	uint32_t slot = d->node ? file_peek(fs, d->node) : 0;
+
+	if (!slot)
+		return false;
+	bool passed = file_is_passed(fs, slot);
+	file_put(fs, slot);
+	return passed;
+}
+
+/* --- around changes ------------------------------------------------------ */
 
 int db_change_begin(struct clawfs *fs, uint32_t node, const void *buf, size_t len, off_t off, struct db_io *io)
 {
@@ -356,6 +440,8 @@ int db_change_begin(struct clawfs *fs, uint32_t node, const void *buf, size_t le
 		io->event = BARRIER_WAL_TRUNCATE;
 	else
 		io->event = off < WAL_HEADER ? BARRIER_WAL_HEAD : BARRIER_WAL_WRITE;
+	if (role == ROLE_MAIN)
+		wal_look(fs, io->db, false, clock_now());
 	pthread_mutex_lock(&fs->dbs.lock);
 	/* One that was none when we found it. */
 	if (role == ROLE_MAIN && db_at(fs, io->db)->mode == DB_UNKNOWN && buf && off == 0 && db_is_header(buf, len))
@@ -399,14 +485,21 @@ int db_fsync(struct clawfs *fs, uint32_t node, bool data_only, msec_t now)
 
 	pthread_rwlock_rdlock(&fs->tree);
 	enum role role = role_of(fs, node, &index);
+	bool blind = role != ROLE_NONE && main_is_passed(fs, index);
 	pthread_rwlock_unlock(&fs->tree);
 	if (role == ROLE_NONE)
 		return 0;
+	if (role == ROLE_WAL)
+		wal_look(fs, index, true, now);
 	enum barrier_event event = role == ROLE_MAIN ? BARRIER_DB_FSYNC : BARRIER_WAL_FSYNC;
 	struct db *d = db_at(fs, index);
 	pthread_mutex_lock(&fs->dbs.lock);
-	/* Not a WAL: its fsync is anybody's. */
-	int rc = role == ROLE_WAL && d->wal_odd ? settle(fs, index, BARRIER_DB_WRITE) : settle(fs, index, event);
+	/* Where writes to the database do not pass here, there is no barrier to wait for; and what is not a WAL has its
+	 * fsync like any file. */
+	if (blind && role == ROLE_MAIN)
+		policy_barrier_after(&d->barrier, BARRIER_DB_WRITE, now);
+	bool full = role == ROLE_WAL && (blind || d->wal_odd);
+	int rc = settle(fs, index, full ? BARRIER_DB_WRITE : event);
 	msec_t due = policy_barrier_due(&d->barrier, fs->config.sqlite_sync_ms);
 	if (rc == 0)
 		policy_barrier_after(&d->barrier, event, now);
@@ -420,6 +513,21 @@ int db_fsync(struct clawfs *fs, uint32_t node, bool data_only, msec_t now)
 
 /* --- names --------------------------------------------------------------- */
 
+int db_open_begin(struct clawfs *fs, uint32_t node)
+{
+	uint32_t index;
+
+	pthread_rwlock_rdlock(&fs->tree);
+	enum role role = role_of(fs, node, &index);
+	pthread_rwlock_unlock(&fs->tree);
+	if (role != ROLE_WAL)
+		return 0;
+	pthread_mutex_lock(&fs->dbs.lock);
+	int rc = settle(fs, index, BARRIER_WAL_HEAD);
+	pthread_mutex_unlock(&fs->dbs.lock);
+	return rc;
+}
+
 int db_name_begin(struct clawfs *fs, uint32_t parent, const char *name, enum barrier_event event)
 {
 	uint32_t index;
@@ -428,8 +536,10 @@ int db_name_begin(struct clawfs *fs, uint32_t parent, const char *name, enum bar
 	pthread_rwlock_rdlock(&fs->tree);
 	enum role role = role_of_name(fs, parent, name, &index);
 	pthread_rwlock_unlock(&fs->tree);
-	if (role == ROLE_NONE || (role == ROLE_MAIN && event == BARRIER_WAL_UNLINK))
+	if (role == ROLE_NONE || (role == ROLE_MAIN && event != BARRIER_RENAME))
 		return 0;
+	if (event == BARRIER_RENAME)
+		wal_look(fs, index, true, clock_now());
 	pthread_mutex_lock(&fs->dbs.lock);
 	rc = settle(fs, index, event);
 	pthread_mutex_unlock(&fs->dbs.lock);
@@ -460,7 +570,7 @@ void db_name_changes(struct clawfs *fs, uint32_t parent, const char *name, int p
 		pthread_mutex_lock(&fs->dbs.lock);
 		policy_barrier_after(&d->barrier, BARRIER_WAL_UNLINK, 0);
 		d->wal_bytes = 0;
-		d->wal_new = d->wal_odd = false;
+		d->wal_new = d->wal_odd = d->asked = false;
 		pthread_mutex_unlock(&fs->dbs.lock);
 	}
 	if (!lease->node || pid == lease->pid)
@@ -485,7 +595,7 @@ void db_name_made(struct clawfs *fs, uint32_t parent, const char *name)
 	policy_barrier_wal_new(&d->barrier);
 	policy_barrier_observed(&d->barrier, true);
 	d->wal_new = true;
-	d->wal_odd = false;
+	d->wal_odd = d->asked = false;
 	d->wal_bytes = 0;
 	if (role == ROLE_MAIN && d->mode != DB_UNKNOWN) {
 		judge(fs, d, is_excluded(fs, d->node));
@@ -526,12 +636,13 @@ int db_flush_all(struct clawfs *fs)
 	uint32_t end = shm_table_end(fs->dbs.table);
 	int error = 0;
 
-	pthread_mutex_lock(&fs->dbs.lock);
 	for (uint32_t i = 1; i < end; i++) {
-		int rc = db_at(fs, i)->node ? settle(fs, i, BARRIER_DB_WRITE) : 0;
+		wal_look(fs, i, true, clock_now());
+		pthread_mutex_lock(&fs->dbs.lock);
+		int rc = settle(fs, i, BARRIER_RENAME);
+		pthread_mutex_unlock(&fs->dbs.lock);
 		if (rc < 0)
 			error = rc;
 	}
-	pthread_mutex_unlock(&fs->dbs.lock);
 	return error;
 }

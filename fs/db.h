@@ -30,6 +30,15 @@ struct steward;
 /* What the header says of how commits are made. */
 enum db_mode { DB_UNKNOWN, DB_ROLLBACK, DB_WAL };
 
+#define WAL_HEADER 32
+
+/* A WAL as it was looked at last. */
+struct wal_sight {
+	off_t size;
+	struct timespec mtime, ctime;
+	uint8_t header[WAL_HEADER];
+};
+
 /* In shared memory, no pointers. Guarded by dbs.lock, but for `node`. */
 struct db {
 	uint32_t link;	 /* the table's own, while there is no record */
@@ -37,6 +46,9 @@ struct db {
 	bool excluded;	 /* keeps its mode, and full POSIX semantics */
 	bool wal_new;	 /* the WAL's name may not be durable */
 	bool wal_odd;	 /* what was written as WAL is none: nothing is elided */
+	bool asked;	 /* a sync of this WAL was asked for */
+	bool lax;	 /* somebody checkpointed without asking for one (synchronous=OFF): B1 is ours to keep, so
+			  * the next open of its WAL is not passed through */
 	uint8_t syncing; /* BARRIER_SYNC_*: running */
 	enum db_mode mode;
 	uint32_t enforced; /* times we put it into WAL mode */
@@ -45,6 +57,7 @@ struct db {
 	char changed_comm[16];
 	msec_t changed_at;
 	uint64_t wal_bytes;
+	struct wal_sight seen; /* of a WAL that the kernel writes past us */
 	struct policy_barrier barrier;
 	struct policy_visit visit;
 	uint64_t checkpoints, checkpoint_us, retries;
@@ -108,7 +121,10 @@ void db_change_end(struct clawfs *fs, const struct db_io *io, const void *buf, s
 /* fsync of `node`. 1: acknowledged or done; 0: not ours, or a plain fsync is to be done; negative errno. */
 int db_fsync(struct clawfs *fs, uint32_t node, bool data_only, msec_t now);
 
-/* Before the name is unlinked, or renamed, or renamed over. */
+/* Before a WAL is opened or made: the kernel may write it past us from then on, so what its header's first write
+ * would need is done now (B2). */
+int db_open_begin(struct clawfs *fs, uint32_t node);
+/* Before the name is made (BARRIER_WAL_HEAD), unlinked, renamed, or renamed over. */
 int db_name_begin(struct clawfs *fs, uint32_t parent, const char *name, enum barrier_event event);
 /* The same, when the name is going to be changed for good by `pid`: fences the steward off. Tree lock for writing. */
 void db_name_changes(struct clawfs *fs, uint32_t parent, const char *name, int pid);
@@ -129,6 +145,9 @@ int db_flush_all(struct clawfs *fs);
 struct listing;
 void db_stats_text(struct clawfs *fs, struct listing *out, msec_t now);
 void db_stats_json(struct clawfs *fs, struct listing *out, msec_t now);
+
+/* Whether the kernel may write the WAL `node` past us. Tree lock held. */
+bool db_wal_may_pass(struct clawfs *fs, uint32_t node);
 
 /* The database and WAL names: "name-wal" into `out` of NAME_MAX + 1; false when it does not fit. */
 bool db_wal_name(const char *name, char *out);

@@ -31,6 +31,35 @@ static bool has_sibling(struct clawfs *fs, int dirfd, const char *name, const ch
 	       fs->lower.sys->fstatat(dirfd, other, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
+/* Whether a hot journal may be one of several, of a transaction over attached databases. It names their
+ * super-journal by its whole path, which leads through the mount, and SQLite takes a journal whose super-journal is not
+ * there for one that was committed: judged here, it would be thrown away and the database be left torn. The steward or
+ * the application comes upon it through the mount. (fileformat2.html 3: the record at the journal's end closes with the
+ * journal's magic.) */
+static bool names_super_journal(struct clawfs *fs, int dirfd, const char *name)
+{
+	static const uint8_t magic[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
+	char journal[NAME_MAX + 1];
+	uint8_t end[sizeof(magic)];
+	struct stat st;
+	bool named = false;
+
+	if (snprintf(journal, sizeof(journal), "%s-journal", name) > NAME_MAX)
+		return false;
+	int fd = lower_open_own(&fs->lower, dirfd, journal, O_RDONLY);
+	if (fd < 0)
+		return false;
+	/* An empty one, or one that a rollback has ended, has none; one that cannot be read is left alone as well. */
+	if (fs->lower.sys->fstat(fd, &st) < 0)
+		named = true;
+	else if (st.st_size > (off_t)sizeof(end))
+		named = lower_pread(&fs->lower, fd, end, sizeof(end), st.st_size - (off_t)sizeof(end)) !=
+				(ssize_t)sizeof(end) ||
+			memcmp(end, magic, sizeof(magic)) == 0;
+	close(fd);
+	return named;
+}
+
 /* The node at `path`; 0 when it cannot be had. Tree lock for writing. */
 static uint32_t node_of_path(struct clawfs *fs, const char *path)
 {
@@ -86,8 +115,9 @@ static void take_database(struct scan *s, const char *name, uint8_t *header, con
 
 	bool leave = !fs->config.sqlite_wal || policy_globs_match(&fs->config.sqlite_exclude, s->path);
 	/* In WAL mode and at rest is how we leave it. */
-	if (!leave && (header[18] != 2 || header[19] != 2 || has_sibling(fs, s->dirfd, name, "-journal") ||
-		       has_sibling(fs, s->dirfd, name, "-wal"))) {
+	if (!leave && !names_super_journal(fs, s->dirfd, name) &&
+	    (header[18] != 2 || header[19] != 2 || has_sibling(fs, s->dirfd, name, "-journal") ||
+	     has_sibling(fs, s->dirfd, name, "-wal"))) {
 		int rc = steward_visit_lower(fs, s->dirfd, name, VISIT_ENFORCE | VISIT_TRUNCATE, &reply);
 		if (rc < 0)
 			why = rc == -EPIPE ? "SQLite crashed on it" : strerror(-rc);
@@ -191,7 +221,7 @@ int dbscan_fold(struct clawfs *fs)
 			dirfd = dir_lower(fs, at->parent);
 		}
 		pthread_rwlock_unlock(&fs->tree);
-		if (dirfd < 0 || !has_sibling(fs, dirfd, name, "-wal"))
+		if (dirfd < 0 || !has_sibling(fs, dirfd, name, "-wal") || names_super_journal(fs, dirfd, name))
 			continue;
 		int rc = steward_visit_lower(fs, dirfd, name, VISIT_CHECKPOINT | VISIT_TRUNCATE, &reply);
 		if (rc == 0 && reply.rc != STEWARD_OK)

@@ -248,6 +248,16 @@ bool file_wants_flush(struct clawfs *fs, uint32_t slot)
 	return wants;
 }
 
+bool file_is_passed(struct clawfs *fs, uint32_t slot)
+{
+	struct file *f = file_at(fs, slot);
+
+	pthread_rwlock_rdlock(&f->lock);
+	bool passed = f->io == FILE_IO_PASSED;
+	pthread_rwlock_unlock(&f->lock);
+	return passed;
+}
+
 void file_flush(struct clawfs *fs, struct handle *h)
 {
 	struct file *f = file_at(fs, h->file);
@@ -296,8 +306,11 @@ void file_close(struct clawfs *fs, struct handle *h, msec_t now)
 	bool last = f->readers + f->writers == 0;
 	bool quiet = f->writers == 0;
 	pthread_mutex_unlock(&fs->attach);
-	if (last)
+	bool passed = f->io == FILE_IO_PASSED;
+	if (last) {
+		passthrough_detach(fs, f);
 		close_lower(f);
+	}
 	pthread_mutex_lock(&fs->sched.lock);
 	settle = quiet && f->place != PLACE_LOWER && !f->orphan && f->policy.state == POLICY_CLEAN;
 	pthread_mutex_unlock(&fs->sched.lock);
@@ -307,6 +320,8 @@ void file_close(struct clawfs *fs, struct handle *h, msec_t now)
 		file_settle(fs, h->file);
 		pthread_rwlock_unlock(&fs->tree);
 	}
+	if (passed && acc != O_RDONLY)
+		db_look(fs, f->node, now);
 	file_put(fs, h->file);
 }
 
@@ -637,7 +652,8 @@ void file_reclass(struct clawfs *fs, uint32_t slot, enum policy_class cls)
 
 	pthread_rwlock_wrlock(&f->lock);
 	f->cls = cls;
-	f->through = !class_is_cached(cls) || fs_node(fs, f->node)->flags & NODE_ORPHAN;
+	/* What the kernel writes past us stays where it is until it is closed. */
+	f->through = !class_is_cached(cls) || fs_node(fs, f->node)->flags & NODE_ORPHAN || f->io == FILE_IO_PASSED;
 	/* The lower has another file of this name, or the class wants it
 	 * replaced in one piece; everything is in the upper, so it is whole. */
 	if (f->place == PLACE_TAIL && f->flushed == 0 &&
@@ -1009,6 +1025,9 @@ int file_sync(struct clawfs *fs, uint32_t slot, struct handle *h, bool data_only
 	/* Who calls fsync says that this is a version. */
 	if (h)
 		file_rewrite_end(fs, h, now);
+	/* What it holds by now was not seen when it was written. */
+	if (file_is_passed(fs, slot))
+		db_look(fs, f->node, now);
 	int known = db_fsync(fs, f->node, data_only, now);
 	if (known)
 		return known < 0 ? known : 0;
@@ -1134,5 +1153,7 @@ const char *file_check(struct clawfs *fs, uint32_t slot)
 		return "F4";
 	if (f->place == PLACE_TAIL && f->flushed > 0 && readers && f->fd_rd < 0)
 		return "F4";
+	if (f->io == FILE_IO_PASSED ? !f->through || f->place != PLACE_LOWER || f->backing <= 0 : f->backing != 0)
+		return "F6";
 	return NULL;
 }

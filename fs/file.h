@@ -13,6 +13,7 @@
  *   F4 readers > 0 implies a descriptor to read every byte from: fd_rd when place is LOWER, or when it
  *      is TAIL and flushed > 0; writers > 0, place LOWER and `through` implies fd_wr
  *   F5 `through` and policy CLEAN: place LOWER
+ *   F6 FILE_IO_PASSED: `through`, place LOWER, backing > 0; else backing == 0
  *
  * Transitions: file_raise (LOWER -> TAIL, WHOLE) on the first write of a
  * cached class; file_settle (-> LOWER, or WHOLE -> TAIL) when a flush left
@@ -33,6 +34,9 @@ struct handle;
 
 enum file_place { PLACE_LOWER, PLACE_TAIL, PLACE_WHOLE };
 
+/* How the kernel reaches the content for open handles; see fs/passthrough.h. */
+enum file_io { FILE_IO_NONE, FILE_IO_DAEMON, FILE_IO_PASSED };
+
 #define FILES_MAX (1u << 20)
 
 struct file {
@@ -42,9 +46,11 @@ struct file {
 	uint32_t refs;	  /* handles, running flushes, and one for being in the upper */
 	uint32_t readers; /* handles that may read */
 	uint32_t writers; /* handles that may write */
+	int32_t backing;  /* the kernel's id while passed through; 0. To write, the file lock too */
 	/* file lock */
 	enum policy_class cls;
 	enum file_place place;
+	enum file_io io;
 	bool through; /* of no cached class, or materialised */
 	bool orphan;  /* the node has no name left */
 	int fd_rd;    /* on the lower; -1 */
@@ -121,6 +127,8 @@ void file_rewrite_begin(struct clawfs *fs, struct handle *h, msec_t now);
 /* close(2) of a descriptor, maybe not the last: what was written is not to be lost in favour of the version
  * before, should the daemon die (P6); it may not be complete yet. */
 void file_flush(struct clawfs *fs, struct handle *h);
+/* Whether the kernel reads and writes it past us (passthrough.h). */
+bool file_is_passed(struct clawfs *fs, uint32_t slot);
 /* Whether file_flush has anything to do for handles of this file. */
 bool file_wants_flush(struct clawfs *fs, uint32_t slot);
 /* The handle's version is complete (close, fsync). */
@@ -149,7 +157,7 @@ void file_wait_flush(struct clawfs *fs, uint32_t slot);
 void file_adopt(struct clawfs *fs, uint32_t slot, enum file_place place, off_t flushed, int fd_up);
 /* A change without bytes: mode, times, name. Tree lock held. */
 void file_touch(struct clawfs *fs, uint32_t slot, msec_t now);
-/* Names the first of F1-F5 that does not hold, or NULL. Tree lock and file lock held. */
+/* Names the first of F1-F6 that does not hold, or NULL. Tree lock and file lock held. */
 const char *file_check(struct clawfs *fs, uint32_t slot);
 
 #endif

@@ -22,6 +22,7 @@
 #include "fs/log.h"
 #include "fs/lower.h"
 #include "fs/node.h"
+#include "fs/passthrough.h"
 #include "fs/sched.h"
 #include "fs/stats.h"
 #include "fs/upper.h"
@@ -47,6 +48,7 @@ struct clawfs {
 	struct dbs dbs;
 	struct listing **listings; /* by handle index; process memory */
 	struct fuse_session *session;
+	struct passthrough passthrough;
 	int live_fd; /* where to say that the mount is live; -1 */
 	char source[4096];
 	char mountpoint[4096];

@@ -173,8 +173,13 @@ int mount_attach(struct clawfs *fs, char *why, size_t why_size)
 		text[n > 0 ? n : 0] = '\0';
 		close(caught);
 	}
-	if (rc == 0)
-		return 0;
+	if (rc == 0) {
+		rc = passthrough_install(fs);
+		if (rc == 0)
+			return 0;
+		fuse_session_unmount(fs->session);
+		snprintf(text, sizeof(text), "%s", strerror(-rc));
+	}
 	text[strcspn(text, "\n")] = '\0';
 	snprintf(why, why_size, "cannot mount: %s; check that you own the directory and may use /dev/fuse",
 		 text[0] ? text : "the kernel refused");

@@ -258,9 +258,12 @@ int fs_create(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 	      msec_t now, uint32_t *node, struct stat *st, uint32_t *slot, bool *created)
 {
 	bool given_up = false;
+	int rc = db_name_begin(fs, parent, name, BARRIER_WAL_HEAD);
 
+	if (rc < 0)
+		return rc;
 	pthread_rwlock_wrlock(&fs->tree);
-	int rc = db_fenced(fs, who.pid) ? -EIO : check_absent(fs, parent, name);
+	rc = db_fenced(fs, who.pid) ? -EIO : check_absent(fs, parent, name);
 	*created = rc == 0;
 	if (rc == -EEXIST && !(flags & O_EXCL) && !name_is_reserved(parent, name)) {
 		rc = name_resolve(fs, parent, name, node);

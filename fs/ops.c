@@ -1,6 +1,7 @@
 #include "fs/ops.h"
 #include "fs/attr.h"
 #include "fs/control.h"
+#include "fs/killpriv.h"
 #include "fs/listing.h"
 #include "fs/names.h"
 #include <errno.h>
@@ -34,6 +35,12 @@ static bool is_virtual(fuse_ino_t ino)
 	return ino > NODE_ROOT && ino < NODE_FIRST;
 }
 
+/* How long the kernel may go by a node's attributes. */
+static double attr_seconds(struct clawfs *fs, uint32_t node)
+{
+	return passthrough_is_written(fs, node) ? 0 : CACHE_SECONDS;
+}
+
 static void reply_rc(fuse_req_t req, int rc)
 {
 	fuse_reply_err(req, rc < 0 ? -rc : 0);
@@ -41,6 +48,8 @@ static void reply_rc(fuse_req_t req, int rc)
 
 static void reply_node(fuse_req_t req, int rc, uint32_t node, const struct stat *st)
 {
+	struct clawfs *fs = req_fs(req);
+
 	if (rc < 0) {
 		fuse_reply_err(req, -rc);
 		return;
@@ -48,12 +57,12 @@ static void reply_node(fuse_req_t req, int rc, uint32_t node, const struct stat 
 	struct fuse_entry_param e = {
 		.ino = node,
 		.attr = *st,
-		.attr_timeout = CACHE_SECONDS,
+		.attr_timeout = attr_seconds(fs, node),
 		.entry_timeout = CACHE_SECONDS,
 	};
 	/* Unanswered (interrupted): the kernel does not know the node. */
 	if (fuse_reply_entry(req, &e) < 0)
-		fs_forget(req_fs(req), node, 1);
+		fs_forget(fs, node, 1);
 }
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
@@ -64,10 +73,11 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 				       FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_READ | FUSE_CAP_CACHE_SYMLINKS);
 	/* The kernel's writeback cache would hold acknowledged data where a
 	 * dead daemon cannot get at it (P6), and re-appends whole pages
-	 * (DESIGN.md section 6). Set-id bits are the kernel's to clear. */
+	 * (DESIGN.md section 6). */
 	conn->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_SPLICE_READ |
 				  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 	conn->max_write = MAX_WRITE;
+	passthrough_init(fs, conn);
 	session_is_live(fs);
 }
 
@@ -206,7 +216,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else
-		fuse_reply_attr(req, &st, CACHE_SECONDS);
+		fuse_reply_attr(req, &st, attr_seconds(fs, (uint32_t)ino));
 }
 
 static struct handle *handle_at(struct clawfs *fs, uint64_t fh)
@@ -225,12 +235,14 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 		control_stat(fs, (uint32_t)ino, &st);
 	else if (is_virtual(ino))
 		rc = -EPERM;
-	else
+	else if (to_set & FUSE_SET_ATTR_SIZE)
+		rc = killpriv(fs, req_caller(req), (uint32_t)ino, fi ? handle_at(fs, fi->fh)->file : 0);
+	if (rc == 0 && !is_virtual(ino))
 		rc = fs_setattr(fs, (uint32_t)ino, fi ? handle_at(fs, fi->fh) : NULL, attr, to_set, clock_now(), &st);
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else
-		fuse_reply_attr(req, &st, CACHE_SECONDS);
+		fuse_reply_attr(req, &st, attr_seconds(fs, (uint32_t)ino));
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
@@ -340,6 +352,16 @@ static void open_virtual(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
 	}
 }
 
+/* O_TRUNC. */
+static int truncate_opened(fuse_req_t req, uint32_t node, uint32_t index)
+{
+	struct clawfs *fs = req_fs(req);
+	struct handle *h = handle_at(fs, index);
+	int rc = killpriv(fs, req_caller(req), node, h->file);
+
+	return rc < 0 ? rc : file_truncate(fs, h->file, h, 0, clock_now());
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct clawfs *fs = req_fs(req);
@@ -349,9 +371,12 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		open_virtual(req, ino, fi);
 		return;
 	}
-	pthread_rwlock_rdlock(&fs->tree);
-	int rc = db_fenced(fs, fuse_req_ctx(req)->pid) ? -EIO : file_open(fs, (uint32_t)ino, fi->flags, &slot);
-	pthread_rwlock_unlock(&fs->tree);
+	int rc = db_open_begin(fs, (uint32_t)ino);
+	if (rc == 0) {
+		pthread_rwlock_rdlock(&fs->tree);
+		rc = db_fenced(fs, fuse_req_ctx(req)->pid) ? -EIO : file_open(fs, (uint32_t)ino, fi->flags, &slot);
+		pthread_rwlock_unlock(&fs->tree);
+	}
 	if (rc < 0) {
 		fuse_reply_err(req, -rc);
 		return;
@@ -363,14 +388,13 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	if (fi->flags & O_TRUNC)
-		rc = file_truncate(fs, slot, handle_at(fs, index), 0, clock_now());
+		rc = truncate_opened(req, (uint32_t)ino, index);
 	fi->fh = index;
-	fi->keep_cache = 1;
 	/* A round trip that few files need. */
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY || !file_wants_flush(fs, slot);
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
-	if (rc < 0 || fuse_reply_open(req, fi) < 0) {
+	if (rc < 0 || passthrough_reply_open(req, fi, passthrough_attach(fs, slot, fi->flags)) < 0) {
 		file_close(fs, handle_at(fs, index), clock_now());
 		shm_table_free(fs->handles, index);
 	}
@@ -385,22 +409,25 @@ static void reply_create(fuse_req_t req, uint32_t node, uint32_t slot, const str
 	struct fuse_entry_param e = {
 		.ino = node,
 		.attr = *st,
-		.attr_timeout = CACHE_SECONDS,
+		.attr_timeout = attr_seconds(fs, node),
 		.entry_timeout = CACHE_SECONDS,
 	};
 	int rc = index ? 0 : -ENFILE;
 
 	if (rc == 0 && created && (fi->flags & O_ACCMODE) != O_RDONLY)
 		file_rewrite_begin(fs, handle_at(fs, index), clock_now());
-	else if (rc == 0 && fi->flags & O_TRUNC)
-		rc = file_truncate(fs, slot, handle_at(fs, index), 0, clock_now());
+	else if (rc == 0 && !created && fi->flags & O_TRUNC)
+		rc = truncate_opened(req, node, index);
 	fi->fh = index;
-	fi->keep_cache = 1;
+	struct passthrough_open how = {0};
+	if (rc == 0)
+		how = passthrough_attach(fs, slot, fi->flags);
+	e.attr_timeout = attr_seconds(fs, node);
 	/* A round trip that few files need. */
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY || !file_wants_flush(fs, slot);
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
-	if (rc < 0 || fuse_reply_create(req, &e, fi) < 0) {
+	if (rc < 0 || passthrough_reply_create(req, &e, fi, how) < 0) {
 		if (index) {
 			file_close(fs, handle_at(fs, index), clock_now());
 			shm_table_free(fs->handles, index);
@@ -497,6 +524,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 {
 	struct clawfs *fs = req_fs(req);
 	ssize_t n;
+	int rc = 0;
 
 	if (is_virtual(ino)) {
 		n = ino == NODE_CTL_CONTROL ? control_command(fs, buf, size) : -EPERM;
@@ -506,7 +534,9 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 		/* Dirty pages of a mapping come through any handle, and belong where they say. */
 		if (fi->writepage)
 			h.flags &= ~(uint32_t)O_APPEND;
-		n = file_write(fs, &h, buf, size, off, clock_now());
+		else
+			rc = killpriv(fs, req_caller(req), (uint32_t)ino, h.file);
+		n = rc < 0 ? rc : file_write(fs, &h, buf, size, off, clock_now());
 	}
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
@@ -530,8 +560,9 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 {
 	struct clawfs *fs = req_fs(req);
 
-	(void)ino;
-	reply_rc(req, file_fallocate(fs, handle_at(fs, fi->fh)->file, mode, off, len, clock_now()));
+	uint32_t slot = handle_at(fs, fi->fh)->file;
+	int rc = killpriv(fs, req_caller(req), (uint32_t)ino, slot);
+	reply_rc(req, rc < 0 ? rc : file_fallocate(fs, slot, mode, off, len, clock_now()));
 }
 
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
@@ -556,8 +587,10 @@ static void op_copy(fuse_req_t req, fuse_ino_t in, off_t in_off, struct fuse_fil
 		fuse_reply_err(req, EXDEV);
 		return;
 	}
-	ssize_t n =
-		file_copy(fs, handle_at(fs, in_fi->fh), in_off, handle_at(fs, out_fi->fh), out_off, len, clock_now());
+	ssize_t n = killpriv(fs, req_caller(req), (uint32_t)out, handle_at(fs, out_fi->fh)->file);
+	if (n == 0)
+		n = file_copy(fs, handle_at(fs, in_fi->fh), in_off, handle_at(fs, out_fi->fh), out_off, len,
+			      clock_now());
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else
@@ -609,7 +642,8 @@ static size_t add_entry(fuse_req_t req, char *buf, size_t room, const struct lis
 		if (fs_lookup(fs, dir, e->name, &node, &st) == 0) {
 			param.ino = node;
 			param.attr = st;
-			param.attr_timeout = param.entry_timeout = CACHE_SECONDS;
+			param.entry_timeout = CACHE_SECONDS;
+			param.attr_timeout = attr_seconds(fs, node);
 		}
 	}
 	size_t size = fuse_add_direntry_plus(req, buf, room, e->name, &param, next);

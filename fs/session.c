@@ -256,6 +256,7 @@ static int run(struct clawfs *fs, const struct options *opt)
 		fprintf(stderr, "clawfs: cannot set up: %s\n", strerror(-rc));
 		goto out_fs;
 	}
+	fs->passthrough.wal = true;
 	if (fs->config.sqlite_wal)
 		dbscan_enforce(fs);
 	if (mount_args(&args, fs, opt) < 0) {

@@ -126,8 +126,8 @@ uint32_t shm_table_alloc(struct shm_table *t)
 
 void shm_table_free(struct shm_table *t, uint32_t index)
 {
-	assert(index > 0 && index < t->head->end);
 	pthread_mutex_lock(&t->lock);
+	assert(index > 0 && index < t->head->end);
 	memcpy(shm_table_at(t, index), &t->head->free, sizeof(uint32_t));
 	t->head->free = index;
 	pthread_mutex_unlock(&t->lock);

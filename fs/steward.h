@@ -65,7 +65,7 @@ void steward_wake(struct clawfs *fs);
 /* The child's descriptor for its socket. */
 #define STEWARD_SOCK 3
 
-/* The child's main program: serves `sock` until it is closed. */
+/* The child's main program: serves `sock` until it is closed, which is also how it learns that the daemon has died. */
 int steward_child_main(int sock);
 
 #endif

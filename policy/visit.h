@@ -19,7 +19,7 @@
 #define VISIT_QUIET_MS	  150
 #define VISIT_PATIENCE_MS 1000
 #define VISIT_RETRY_MS	  50
-#define VISIT_RETRY_MAX	  10000
+#define VISIT_RETRY_MAX	  2000
 #define VISIT_BUSY_MANY	  8 /* visits in vain; then the next is made when the application has used it again */
 #define VISIT_FAILED_MS	  60000
 

@@ -4,26 +4,13 @@
 const fs = require('fs');
 const path = require('path');
 const { args } = require('../mount/node/common.js');
+const { quantiles, device, row } = require('./common.js');
 
 const BOUND = 15; // session replaces, and log flushes, a minute
 
 const { rest } = args();
 const [dir, out, minutes, straceMinutes] = [rest[0], rest[1], Number(rest[2]), Number(rest[3])];
 const json = (name) => JSON.parse(fs.readFileSync(path.join(dir, name), 'utf8'));
-
-function quantiles(latencies) {
-  const sorted = [...latencies].sort((a, b) => a - b);
-  const at = (q) => Number(sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))].toFixed(3));
-  return { count: sorted.length, p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1) };
-}
-
-// Fields of /sys/block/X/stat: 4 writes, 6 sectors written, 15 flushes.
-function device(name) {
-  const [before, after] = ['before', 'after'].map((when) => fs.readFileSync(path.join(dir, `${name}.${when}`), 'utf8')
-    .trim().split(/\s+/).map(Number));
-  const perMinute = (i) => Number(((after[i] - before[i]) / minutes).toFixed(2));
-  return { writes: perMinute(4), mib: Number((perMinute(6) / 2048).toFixed(2)), flushes: perMinute(15) };
-}
 
 function stats(cls) {
   const [before, after] = ['before', 'after'].map((when) => json(`stats.${when}.json`).classes[cls]);
@@ -52,7 +39,7 @@ const result = {
   minutes,
   log_append_ms: { clawfs: quantiles(clawfs.log), plain: quantiles(plain.log) },
   session_save_ms: { clawfs: quantiles(clawfs.save), plain: quantiles(plain.save) },
-  device_per_minute: { clawfs: device('card'), plain: device('plain') },
+  device_per_minute: { clawfs: device(dir, 'card', minutes), plain: device(dir, 'plain', minutes) },
   stats: { log: stats('log'), snapshot: stats('snapshot') },
   inotify: json('observe.json'),
   strace: straced(),
@@ -74,7 +61,6 @@ result.bounds = bounds;
 result.passed = broken.length === 0;
 fs.writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
 
-const row = (label, ...cells) => console.log(label.padEnd(42) + cells.map((cell) => String(cell).padStart(12)).join(''));
 row(`${minutes} min, 1250 lines and 300 saves a minute`, 'clawfs', 'plain ext4');
 for (const [label, key] of [['log append', 'log_append_ms'], ['session save', 'session_save_ms']]) {
   for (const q of ['p50', 'p95', 'p99']) row(`${label} ${q}, ms`, result[key].clawfs[q], result[key].plain[q]);

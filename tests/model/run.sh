@@ -5,7 +5,7 @@
 # with the plain one.
 #   MODEL_SEEDS    seeds, one case a configuration each ("1 2 3")
 #   MODEL_OPS      operations a case (1500)
-#   MODEL_CONFIGS  configurations ("tiny default small user")
+#   MODEL_CONFIGS  configurations ("tiny default small served user")
 set -euo pipefail
 
 die() {
@@ -30,13 +30,13 @@ clawfs=$(realpath "$1")
 model=$(realpath "$2")
 seeds=${MODEL_SEEDS:-1 2 3}
 ops=${MODEL_OPS:-1500}
-configs=${MODEL_CONFIGS:-tiny default small user}
+configs=${MODEL_CONFIGS:-tiny default small served user}
 if [ "$(id -u)" -ne 0 ]; then
 	echo "model: not root: only the configuration \"user\" is run"
 	configs=user
 fi
 for config in $configs; do
-	case $config in tiny | default | small | user) ;; *) die "MODEL_CONFIGS: there is no \"$config\"" ;; esac
+	case $config in tiny | default | small | served | user) ;; *) die "MODEL_CONFIGS: there is no \"$config\"" ;; esac
 done
 
 # Sanitizers make everything slower; time-outs stretch with them.
@@ -149,6 +149,7 @@ case_body() {
 	tiny) options+=,$tiny ;;
 	default) source= ;; # over itself
 	small) options+=,ram_max=1M,file_max=64K ;;
+	served) options+=,$tiny,passthrough=off ;;
 	user)
 		options+=,$tiny
 		model_options=(--no-chown)

@@ -71,7 +71,7 @@ private_fuse() {
 # mount_fs [name=value...]: starts the daemon in the foreground of a background
 # job, waits until the mount serves. DAEMON is its pid.
 mount_fs() {
-	local opts="upper=$UPPER" arg source=("$LOWER")
+	local opts="upper=$UPPER${MOUNT_OPTIONS:+,$MOUNT_OPTIONS}" arg source=("$LOWER")
 	for arg in "$@"; do opts+=,$arg; done
 	[ "$LOWER" != "$MNT" ] || source=()
 	MOUNTS=$((MOUNTS + 1))
@@ -115,8 +115,9 @@ kill9() {
 
 flush_fs() { echo flush >"$MNT/.clawfs/control"; }
 
-# stats KEY.KEY...: one value of stats.json.
-stats() { "${RUN_AS[@]}" cat "$MNT/.clawfs/stats.json" | node "$NODE/get.js" "$1"; }
+# stats KEY.KEY... [KEY...]: one value of stats.json. Keys with dots in them come as
+# arguments of their own.
+stats() { "${RUN_AS[@]}" cat "$MNT/.clawfs/stats.json" | node "$NODE/get.js" "$@"; }
 
 # Open descriptors of process $1.
 fd_count() { find "/proc/$1/fd" -mindepth 1 -maxdepth 1 | wc -l; }

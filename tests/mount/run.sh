@@ -5,9 +5,11 @@
 # A case is one file NN-name.sh that sources lib.sh; it is named by its file
 # name, its name or its number. It gets directories of its own, a process group
 # of its own and a time-out ("# timeout: N" in its head, 60 s without; three
-# times as much under sanitizers). When it has ended, the runner looks for
+# times as much under sanitizers). STRETCH=N makes the cases that can run long,
+# and all time-outs, N times as long. When it has ended, the runner looks for
 # what it left: mounts, processes, loop devices, words in the daemon's log that
 # mean a bug; each of them fails the case.
+#   MOUNT_OPTIONS  options for every mount ("passthrough=off"); a case's own win
 set -euo pipefail
 
 tests=$(cd "$(dirname "$0")" && pwd)
@@ -32,6 +34,7 @@ shift
 
 # Sanitizers make everything slower; windows and time-outs stretch with them.
 SLOW=1
+STRETCH=${STRETCH:-1}
 if grep -qaE '__(asan|tsan)_init' "$CLAWFS"; then SLOW=3; fi
 
 pick_cases() {
@@ -122,7 +125,7 @@ suspicious='\bBUG\b|[Ii]nvariant|(Address|Thread|Leak|Memory)Sanitizer|runtime e
 run_case() {
 	local file=$1 name limit dir shm status=0 start left child pid
 	name=$(basename "$file" .sh)
-	limit=$(($(timeout_of "$file") * SLOW))
+	limit=$(($(timeout_of "$file") * SLOW * STRETCH))
 	dir=$(mktemp -d "${TMPDIR:-/tmp}/clawfs-mount.XXXXXX")
 	shm=$(mktemp -d /dev/shm/clawfs-mount.XXXXXX)
 	chmod 755 "$dir" "$shm"
@@ -130,7 +133,7 @@ run_case() {
 	chmod 1777 "$dir/logs"
 	start=$SECONDS
 
-	env CLAWFS_TEST="$dir" CLAWFS="$CLAWFS" CASE="$name" CASE_DIR="$dir" SHM_DIR="$shm" SLOW="$SLOW" \
+	env CLAWFS_TEST="$dir" CLAWFS="$CLAWFS" CASE="$name" CASE_DIR="$dir" SHM_DIR="$shm" SLOW="$SLOW" STRETCH="$STRETCH" \
 		TESTS="$tests" NODE_PATH="$node_build/node_modules" \
 		ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}log_path=$dir/logs/san" \
 		TSAN_OPTIONS="${TSAN_OPTIONS:+$TSAN_OPTIONS:}log_path=$dir/logs/san" \

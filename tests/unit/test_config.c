@@ -1,4 +1,5 @@
 /* Options: what text is taken, what is refused and with which words. */
+#include "policy/barrier.h"
 #include "policy/config.h"
 
 #include <errno.h>
@@ -58,6 +59,12 @@ static void test_defaults(void **state)
 	assert_string_equal(config.upper, "");
 	assert_int_equal(config.passthrough, PASSTHROUGH_AUTO);
 	assert_int_equal(config.rules.count, 0);
+	assert_true(config.sqlite_wal);
+	assert_int_equal(config.sqlite_sync, SYNC_NORMAL);
+	assert_int_equal(config.sqlite_sync_ms, 5000);
+	assert_int_equal(config.sqlite_checkpoint_ms, 300000);
+	assert_int_equal(config.sqlite_wal_limit, 64 << 20);
+	assert_int_equal(config.sqlite_exclude.count, 0);
 	assert_int_equal(policy_config_check(&config, why, sizeof(why)), 0);
 	assert_int_equal(config.file_max, 32 << 20);
 }
@@ -71,6 +78,8 @@ static size_t size_of(enum policy_option_type type)
 		return sizeof(config.upper);
 	case OPTION_RULE:
 		return sizeof(struct policy_rules);
+	case OPTION_GLOB:
+		return sizeof(struct policy_globs);
 	case OPTION_WORD:
 		return sizeof(int);
 	default:
@@ -103,7 +112,7 @@ static void test_table_is_sane(void **state)
 
 	for (o = policy_options(); o->name; o++) {
 		assert_true(strlen(o->name) < 32); /* NAME_MAX_LEN in config.c */
-		assert_true(strlen(o->help) > 10 && strlen(o->help) < 80);
+		assert_true(strlen(o->help) > 10 && strlen(o->help) < 90);
 		assert_null(strchr(o->help, '\n'));
 		assert_int_not_equal(o->help[strlen(o->help) - 1], '.');
 		assert_true(o->min <= o->def && o->def <= o->max);
@@ -120,8 +129,7 @@ static void test_ranges(void **state)
 	char text[32], low[16], high[16];
 
 	for (o = policy_options(); o->name; o++) {
-		if (o->type == OPTION_BOOL || o->type == OPTION_PATH || o->type == OPTION_RULE ||
-		    o->type == OPTION_WORD)
+		if (o->type != OPTION_MS && o->type != OPTION_COUNT && o->type != OPTION_BYTES)
 			continue;
 		snprintf(text, sizeof(text), "%lld", (long long)o->min);
 		assert_int_equal(set(o->name, text), 0);
@@ -329,6 +337,22 @@ static void test_check(void **state)
 	assert_int_equal(config.file_max, 512 << 10);
 }
 
+static void test_exclusions(void **state)
+{
+	assert_int_equal(set("sqlite_exclude", "workspace"), 0);
+	assert_int_equal(set("sqlite_exclude", "memory/*.db"), 0);
+	assert_true(policy_globs_match(&config.sqlite_exclude, "workspace/project/x.sqlite"));
+	assert_true(policy_globs_match(&config.sqlite_exclude, "memory/a.db"));
+	assert_false(policy_globs_match(&config.sqlite_exclude, "memory/a.sqlite"));
+	assert_false(policy_globs_match(&config.sqlite_exclude, ""));
+	assert_refused("sqlite_exclude", "", -EINVAL, "empty glob");
+	assert_refused("sqlite_exclude", "[x", -EINVAL, "[");
+	assert_int_equal(config.sqlite_exclude.count, 2);
+	for (int i = 2; i < POLICY_GLOBS_MAX; i++)
+		assert_int_equal(set("sqlite_exclude", "x"), 0);
+	assert_refused("sqlite_exclude", "x", -ENOSPC, "more than 32");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,6 +360,7 @@ int main(void)
 		cmocka_unit_test_setup(test_table_is_the_struct, setup),
 		cmocka_unit_test_setup(test_table_is_sane, setup),
 		cmocka_unit_test_setup(test_ranges, setup),
+		cmocka_unit_test_setup(test_exclusions, setup),
 		cmocka_unit_test_setup(test_sizes, setup),
 		cmocka_unit_test_setup(test_bad_numbers, setup),
 		cmocka_unit_test_setup(test_booleans, setup),

@@ -16,6 +16,7 @@ MNT=$LOWER
 alice "$CLAWFS" "$MNT" -o "logfile=$LOGS/user.log"
 pid=$(stats pid)
 assert_eq "$(stat -c %u "/proc/$pid")" "$ALICE" "whose daemon it is"
+assert_eq "$(stats passthrough.active)" false "passthrough, which wants CAP_SYS_ADMIN"
 upper=$(find "/dev/shm/clawfs-$ALICE" -mindepth 1 -maxdepth 1 | head -n 1)
 assert_eq "$(stat -c '%u %a' "/dev/shm/clawfs-$ALICE" "$upper" | sort -u)" "$ALICE 700" "owner and mode of the default upper"
 for dir in "$MNT" "$CASE_DIR/plain"; do

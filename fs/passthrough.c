@@ -1,0 +1,409 @@
+#include "fs/passthrough.h"
+#include "fs/fs.h"
+#include "fs/killpriv.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <linux/capability.h>
+#include <linux/fuse.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define LIBFUSE_HAS_API (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17))
+
+/* Debian 12's kernel headers are older than its users' kernels. */
+#ifndef FUSE_DEV_IOC_BACKING_OPEN
+struct fuse_backing_map {
+	int32_t fd;
+	uint32_t flags;
+	uint64_t padding;
+};
+#define FUSE_DEV_IOC_BACKING_OPEN  _IOW(FUSE_DEV_IOC_MAGIC, 1, struct fuse_backing_map)
+#define FUSE_DEV_IOC_BACKING_CLOSE _IOW(FUSE_DEV_IOC_MAGIC, 2, uint32_t)
+#endif
+#ifndef FOPEN_PASSTHROUGH
+#define FOPEN_PASSTHROUGH (1 << 7)
+#endif
+#define INIT_KILLPRIV_V2 ((uint64_t)1 << 28)
+#define INIT_EXTENDED	 ((uint64_t)1 << 30)
+#define INIT_PASSTHROUGH ((uint64_t)1 << 37)
+/* The lower may be any file system but one that is itself stacked on another. */
+#define STACK_DEPTH 1
+
+/* --- the start of the session -------------------------------------------- */
+
+/* In the calling thread's effective set. */
+static bool has_capability(unsigned cap)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	return syscall(SYS_capget, &head, data) == 0 && data[cap / 32].effective & 1u << cap % 32;
+}
+
+static bool is_wanted(const struct clawfs *fs)
+{
+	return fs->config.passthrough == PASSTHROUGH_AUTO && has_capability(CAP_SYS_ADMIN);
+}
+
+/* The layouts are the kernel's and older ones are their beginnings (include/uapi/linux/fuse.h). */
+struct init_request {
+	struct fuse_in_header header;
+	uint32_t major, minor, max_readahead, flags, flags2;
+};
+
+struct init_reply {
+	uint32_t major, minor, max_readahead, flags;
+	uint16_t max_background, congestion_threshold;
+	uint32_t max_write, time_gran;
+	uint16_t max_pages, map_alignment;
+	uint32_t flags2, max_stack_depth;
+	uint32_t unused[6];
+};
+_Static_assert(sizeof(struct init_reply) == 64, "as the kernel's");
+
+void passthrough_saw_request(struct passthrough *p, const void *in, size_t len)
+{
+	struct init_request request = {0};
+
+	if (__atomic_load_n(&p->answered, __ATOMIC_ACQUIRE) || len < offsetof(struct init_request, flags2))
+		return;
+	memcpy(&request, in, len < sizeof(request) ? len : sizeof(request));
+	if (request.header.opcode != FUSE_INIT)
+		return;
+	p->offered = request.flags;
+	if (p->offered & INIT_EXTENDED)
+		p->offered |= (uint64_t)request.flags2 << 32;
+}
+
+void passthrough_complete_init(struct passthrough *p, void *init_out, size_t len, bool want)
+{
+	struct init_reply reply;
+
+	if (__atomic_load_n(&p->answered, __ATOMIC_ACQUIRE) || len != sizeof(reply))
+		return;
+	memcpy(&reply, init_out, sizeof(reply));
+	reply.flags |= (uint32_t)(p->offered & INIT_KILLPRIV_V2);
+	if (want && p->offered & INIT_PASSTHROUGH) {
+		reply.flags |= (uint32_t)INIT_EXTENDED;
+		reply.flags2 |= (uint32_t)(INIT_PASSTHROUGH >> 32);
+		reply.max_stack_depth = STACK_DEPTH;
+		__atomic_store_n(&p->active, true, __ATOMIC_RELEASE);
+	}
+	memcpy(init_out, &reply, sizeof(reply));
+	__atomic_store_n(&p->answered, true, __ATOMIC_RELEASE);
+}
+
+#if LIBFUSE_HAS_API
+
+int passthrough_install(struct clawfs *fs)
+{
+	(void)fs;
+	return 0;
+}
+
+void passthrough_init(struct clawfs *fs, struct fuse_conn_info *conn)
+{
+	conn->want |= conn->capable & FUSE_CAP_HANDLE_KILLPRIV_V2;
+	if (conn->capable & FUSE_CAP_PASSTHROUGH && is_wanted(fs)) {
+		conn->want |= FUSE_CAP_PASSTHROUGH;
+		conn->max_backing_stack_depth = STACK_DEPTH;
+		__atomic_store_n(&fs->passthrough.active, true, __ATOMIC_RELEASE);
+	}
+}
+
+#else
+
+static ssize_t shim_read(int fd, void *buf, size_t len, void *userdata)
+{
+	struct clawfs *fs = userdata;
+	ssize_t n = read(fd, buf, len);
+
+	if (n > 0)
+		passthrough_saw_request(&fs->passthrough, buf, (size_t)n);
+	return n;
+}
+
+static ssize_t shim_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	struct clawfs *fs = userdata;
+
+	if (count == 2 && !__atomic_load_n(&fs->passthrough.answered, __ATOMIC_ACQUIRE))
+		passthrough_complete_init(&fs->passthrough, iov[1].iov_base, iov[1].iov_len, is_wanted(fs));
+	return writev(fd, iov, count);
+}
+
+int passthrough_install(struct clawfs *fs)
+{
+	const struct fuse_custom_io io = {.read = shim_read, .writev = shim_writev};
+
+	return fuse_session_custom_io(fs->session, &io, fuse_session_fd(fs->session));
+}
+
+void passthrough_init(struct clawfs *fs, struct fuse_conn_info *conn)
+{
+	(void)fs;
+	(void)conn;
+}
+
+#endif
+
+/* --- backing files ------------------------------------------------------- */
+
+/* Takes CAP_FSETID from the calling thread, or gives it back; true when it was there. */
+static bool set_fsetid(bool on)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+	const uint32_t bit = 1u << CAP_FSETID;
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return false;
+	bool had = data[0].effective & bit;
+	data[0].effective = on ? data[0].effective | bit : data[0].effective & ~bit;
+	return syscall(SYS_capset, &head, data) == 0 && had;
+}
+
+/* An id, or 0. */
+static int backing_open(struct clawfs *fs, int fd)
+{
+	struct fuse_backing_map map = {.fd = fd};
+
+	bool had = set_fsetid(false);
+	int id = ioctl(fuse_session_fd(fs->session), FUSE_DEV_IOC_BACKING_OPEN, &map);
+	int err = id < 0 ? errno : 0;
+	if (had)
+		set_fsetid(true);
+	if (id > 0)
+		return id;
+	/* ELOOP and EINVAL are this file's: of a file system that cannot be stacked on. */
+	if ((err == EPERM || err == ENOTTY || err == EOPNOTSUPP || err == EACCES) &&
+	    __atomic_exchange_n(&fs->passthrough.active, false, __ATOMIC_ACQ_REL))
+		log_info(fs->log, "kernel passthrough is off: %s", strerror(err));
+	return 0;
+}
+
+static void backing_close(struct clawfs *fs, int id)
+{
+	uint32_t arg = (uint32_t)id;
+
+	if (ioctl(fuse_session_fd(fs->session), FUSE_DEV_IOC_BACKING_CLOSE, &arg) < 0)
+		log_warn(fs->log, "cannot close a backing file: %s", strerror(errno));
+}
+
+/* --- which files --------------------------------------------------------- */
+
+/* A second descriptor with other flags can be had: the kernel's own open of the lower, which would turn any error into
+ * EIO, will not fail. */
+static bool can_open(struct clawfs *fs, int fd, int flags)
+{
+	int probe = lower_reopen(&fs->lower, fd, flags);
+
+	if (probe >= 0)
+		close(probe);
+	return probe >= 0;
+}
+
+/* Writes to a database must be seen (DESIGN.md section 4), whatever it is called. */
+static bool is_database(struct clawfs *fs, int fd, bool readable, off_t size)
+{
+	static const char magic[16] = "SQLite format 3";
+	char head[sizeof(magic)];
+
+	if (size < 512)
+		return false;
+	int probe = readable ? fd : lower_reopen(&fs->lower, fd, O_RDONLY);
+	ssize_t n = probe < 0 ? probe : lower_pread(&fs->lower, probe, head, sizeof(head), 0);
+	if (!readable && probe >= 0)
+		close(probe);
+	/* Not known: not passed. */
+	return n != (ssize_t)sizeof(head) || memcmp(head, magic, sizeof(head)) == 0;
+}
+
+/* SQLite's write-ahead log, by its name alone: that of a database without a suffix is of class `through`. Tree lock
+ * held. */
+static bool is_wal(struct clawfs *fs, const struct file *f)
+{
+	const struct node *n = fs_node(fs, f->node);
+	const struct name *name = n->name ? name_at(&fs->nodes, n->name) : NULL;
+
+	return name && name->len > 4 && memcmp(name->text + name->len - 4, "-wal", 4) == 0;
+}
+
+/* Whether the file is to be passed through, opened on `fd`. Tree lock and file lock held. */
+static bool passthrough_wanted(struct clawfs *fs, const struct file *f, int fd, int flags)
+{
+	struct stat st;
+
+	if (fd < 0 || !f->through || f->place != PLACE_LOWER)
+		return false;
+	bool wal = is_wal(fs, f);
+	if (wal ? !fs->passthrough.wal || class_is_cached(f->cls) || !db_wal_may_pass(fs, f->node)
+		: f->cls != CLASS_THROUGH)
+		return false;
+	if (fs->lower.sys->fstat(fd, &st) < 0 || killpriv_has(st.st_mode))
+		return false;
+	/* The kernel applies it to the lower, which may not know it. */
+	if (flags & O_DIRECT && !can_open(fs, fd, O_RDONLY | O_DIRECT))
+		return false;
+	return wal || !is_database(fs, fd, f->fd_rd >= 0, st.st_size);
+}
+
+struct passthrough_open passthrough_attach(struct clawfs *fs, uint32_t slot, int flags)
+{
+	struct file *f = file_at(fs, slot);
+	struct passthrough_open how = {0};
+	struct stat st;
+
+	pthread_rwlock_rdlock(&fs->tree);
+	pthread_rwlock_wrlock(&f->lock);
+	int fd = f->fd_rd >= 0 ? f->fd_rd : f->fd_wr;
+	if (f->io == FILE_IO_NONE) {
+		if (__atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) && passthrough_wanted(fs, f, fd, flags))
+			how.id = backing_open(fs, fd);
+		f->io = how.id ? FILE_IO_PASSED : FILE_IO_DAEMON;
+		pthread_mutex_lock(&fs->attach);
+		f->backing = how.id;
+		pthread_mutex_unlock(&fs->attach);
+	}
+	how.id = f->backing;
+	/* Set-id bits: looked at after the handle is counted and the id is known, and by those who set them the other
+	 * way round, so that one of the two sees the other. */
+	if (how.id && (flags & O_ACCMODE) != O_RDONLY)
+		how.direct = fs->lower.sys->fstat(fd, &st) < 0 || killpriv_has(st.st_mode);
+	pthread_rwlock_unlock(&f->lock);
+	pthread_rwlock_unlock(&fs->tree);
+	if (how.id)
+		__atomic_add_fetch(&fs->passthrough.opens, 1, __ATOMIC_RELAXED);
+	return how;
+}
+
+void passthrough_detach(struct clawfs *fs, struct file *f)
+{
+	int id = f->backing;
+
+	f->io = FILE_IO_NONE;
+	if (!id)
+		return;
+	pthread_mutex_lock(&fs->attach);
+	f->backing = 0;
+	pthread_mutex_unlock(&fs->attach);
+	backing_close(fs, id);
+}
+
+bool passthrough_is_written(struct clawfs *fs, uint32_t node)
+{
+	bool written = false;
+
+	if (!__atomic_load_n(&fs->passthrough.opens, __ATOMIC_RELAXED) || !node)
+		return false;
+	pthread_mutex_lock(&fs->attach);
+	uint32_t slot = fs_node(fs, node)->file;
+	if (slot) {
+		const struct file *f = file_at(fs, slot);
+		written = f->backing && f->writers > 0;
+	}
+	pthread_mutex_unlock(&fs->attach);
+	return written;
+}
+
+/* --- replies ------------------------------------------------------------- */
+
+#if LIBFUSE_HAS_API
+
+int passthrough_reply_open(fuse_req_t req, struct fuse_file_info *fi, struct passthrough_open how)
+{
+	fi->keep_cache = how.id == 0;
+	fi->direct_io = how.direct;
+	fi->backing_id = how.id;
+	return fuse_reply_open(req, fi);
+}
+
+int passthrough_reply_create(fuse_req_t req, const struct fuse_entry_param *e, struct fuse_file_info *fi,
+			     struct passthrough_open how)
+{
+	fi->keep_cache = how.id == 0;
+	fi->direct_io = how.direct;
+	fi->backing_id = how.id;
+	return fuse_reply_create(req, e, fi);
+}
+
+#else
+
+struct open_reply {
+	uint64_t fh;
+	uint32_t flags;
+	int32_t backing_id;
+};
+_Static_assert(sizeof(struct open_reply) == sizeof(struct fuse_open_out), "as the kernel's");
+
+static struct open_reply open_reply(const struct fuse_file_info *fi, struct passthrough_open how)
+{
+	uint32_t flags = FOPEN_PASSTHROUGH;
+
+	if (fi->noflush)
+		flags |= FOPEN_NOFLUSH;
+	if (how.direct)
+		flags |= FOPEN_DIRECT_IO;
+	return (struct open_reply){.fh = fi->fh, .flags = flags, .backing_id = how.id};
+}
+
+int passthrough_reply_open(fuse_req_t req, struct fuse_file_info *fi, struct passthrough_open how)
+{
+	fi->keep_cache = how.id == 0;
+	if (!how.id)
+		return fuse_reply_open(req, fi);
+	struct open_reply reply = open_reply(fi, how);
+	return fuse_reply_buf(req, (const char *)&reply, sizeof(reply));
+}
+
+static void split_seconds(double t, uint64_t *seconds, uint32_t *ns)
+{
+	*seconds = (uint64_t)t;
+	*ns = (uint32_t)((t - (double)*seconds) * 1e9);
+}
+
+static struct fuse_attr to_attr(const struct stat *st)
+{
+	return (struct fuse_attr){
+		.ino = st->st_ino,
+		.size = (uint64_t)st->st_size,
+		.blocks = (uint64_t)st->st_blocks,
+		.atime = (uint64_t)st->st_atim.tv_sec,
+		.mtime = (uint64_t)st->st_mtim.tv_sec,
+		.ctime = (uint64_t)st->st_ctim.tv_sec,
+		.atimensec = (uint32_t)st->st_atim.tv_nsec,
+		.mtimensec = (uint32_t)st->st_mtim.tv_nsec,
+		.ctimensec = (uint32_t)st->st_ctim.tv_nsec,
+		.mode = st->st_mode,
+		.nlink = (uint32_t)st->st_nlink,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+		.rdev = (uint32_t)st->st_rdev,
+		.blksize = (uint32_t)st->st_blksize,
+	};
+}
+
+int passthrough_reply_create(fuse_req_t req, const struct fuse_entry_param *e, struct fuse_file_info *fi,
+			     struct passthrough_open how)
+{
+	struct {
+		struct fuse_entry_out entry;
+		struct open_reply open;
+	} reply = {
+		.entry = {.nodeid = e->ino, .generation = e->generation, .attr = to_attr(&e->attr)},
+		.open = open_reply(fi, how),
+	};
+
+	fi->keep_cache = how.id == 0;
+	if (!how.id)
+		return fuse_reply_create(req, e, fi);
+	split_seconds(e->entry_timeout, &reply.entry.entry_valid, &reply.entry.entry_valid_nsec);
+	split_seconds(e->attr_timeout, &reply.entry.attr_valid, &reply.entry.attr_valid_nsec);
+	return fuse_reply_buf(req, (const char *)&reply, sizeof(reply));
+}
+
+#endif
