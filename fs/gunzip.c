@@ -24,9 +24,9 @@ static bool stopped(struct gunzip *g, uint64_t work)
 	return g->stop && g->stop->asked && g->stop->asked(g->stop->arg);
 }
 
-/* Brings the file's bytes from `off` on into the buffer: how many there are,
- * 0 at the end of the file. */
-static ssize_t fetch(struct gunzip *g, uint64_t off, uint8_t **bytes)
+/* Brings the file's bytes from `off` on into the buffer, where bytes_at finds
+ * them: how many there are, 0 at the end of the file. */
+static ssize_t fetch(struct gunzip *g, uint64_t off)
 {
 	if (off < g->buf_off || off >= g->buf_off + g->buf_len) {
 		if (off > INT64_MAX - GUNZIP_BUFFER)
@@ -40,22 +40,25 @@ static ssize_t fetch(struct gunzip *g, uint64_t off, uint8_t **bytes)
 		if (stopped(g, (uint64_t)n))
 			return -ECANCELED;
 	}
-	*bytes = g->buf + (off - g->buf_off);
 	return (ssize_t)(g->buf_len - (off - g->buf_off));
+}
+
+static uint8_t *bytes_at(const struct gunzip *g, uint64_t off)
+{
+	return g->buf + (off - g->buf_off);
 }
 
 /* The bytes at `off` into `to`; -EIO with a reason when the file ends first. */
 static int take(struct gunzip *g, uint64_t *off, uint8_t *to, size_t len)
 {
 	while (len > 0) {
-		uint8_t *bytes = NULL;
-		ssize_t n = fetch(g, *off, &bytes);
+		ssize_t n = fetch(g, *off);
 		if (n < 0)
 			return (int)n;
 		if (n == 0)
 			return damaged(g, g->pos.out, "the file ends too early");
 		size_t some = (size_t)n < len ? (size_t)n : len;
-		memcpy(to, bytes, some);
+		memcpy(to, bytes_at(g, *off), some);
 		to += some;
 		*off += some;
 		len -= some;
@@ -190,18 +193,18 @@ static int begin_member(struct gunzip *g)
 /* What follows a member: 1 another, 0 nothing, or an error. */
 static int look_further(struct gunzip *g)
 {
-	uint8_t *bytes = NULL, magic[2];
-	ssize_t n = fetch(g, g->pos.in, &bytes);
+	uint8_t magic[2];
+	ssize_t n = fetch(g, g->pos.in);
 
 	if (n <= 0)
 		return (int)n;
-	magic[0] = *bytes;
+	magic[0] = *bytes_at(g, g->pos.in);
 	if (magic[0] == 0)
 		return 0;
-	n = fetch(g, g->pos.in + 1, &bytes);
+	n = fetch(g, g->pos.in + 1);
 	if (n < 0)
 		return (int)n;
-	magic[1] = n > 0 ? *bytes : 0;
+	magic[1] = n > 0 ? *bytes_at(g, g->pos.in + 1) : 0;
 	if (magic[0] == MAGIC0 && magic[1] == MAGIC1)
 		return 1;
 	g->garbage = true;
@@ -239,13 +242,12 @@ enum state { GOES_ON, FULL, ENDED };
 static ssize_t inflate_some(struct gunzip *g, uint8_t *buf, size_t len, enum state *state)
 {
 	struct gunzip_pos *p = &g->pos;
-	uint8_t *bytes = NULL;
-	ssize_t n = fetch(g, p->in, &bytes);
+	ssize_t n = fetch(g, p->in);
 
 	if (n < 0)
 		return n;
 	/* At the end of the file zlib may still hold some. */
-	p->z.next_in = n > 0 ? bytes : g->buf;
+	p->z.next_in = n > 0 ? bytes_at(g, p->in) : g->buf;
 	p->z.avail_in = (uInt)n;
 	p->z.next_out = buf;
 	p->z.avail_out = (uInt)len;
