@@ -468,6 +468,16 @@ enum policy_class policy_classify(const struct policy_rules *rules, const char *
 	return rule->cls;
 }
 
+bool policy_classify_own(const struct policy_rules *rules, const char *path, enum policy_class *cls)
+{
+	struct path p = path_of(path);
+	const struct policy_rule *rule = own_rule(rules, &p);
+
+	if (rule)
+		*cls = rule->cls;
+	return rule != NULL;
+}
+
 bool policy_classify_dir_volatile(const struct policy_rules *rules, const char *path)
 {
 	struct path p = path_of(path);

@@ -59,6 +59,10 @@ int policy_rules_add(struct policy_rules *rules, const char *text, char *why, si
  * `rules` may be NULL. Never fails: what nothing matches is CLASS_THROUGH. */
 enum policy_class policy_classify(const struct policy_rules *rules, const char *path);
 
+/* Whether a rule of the user's own decides about `path`, and then which class
+ * it says. */
+bool policy_classify_own(const struct policy_rules *rules, const char *path, enum policy_class *cls);
+
 /* Whether a directory that is made at `path` lives in RAM only (a lock
  * directory, as the npm package proper-lockfile makes them): a user's rule
  * decides if one matches; else *.lock outside the default through directories.

@@ -11,6 +11,7 @@
 #define KIB    ((int64_t)1024)
 #define MIB    (1024 * KIB)
 #define GIB    (1024 * MIB)
+#define DAY    ((int64_t)86400000)
 #define HOUR   ((int64_t)3600000)
 #define MINUTE ((int64_t)60000)
 
@@ -21,6 +22,8 @@
 
 /* In the order of enum policy_sync. */
 static const char *const sync_words[] = {"normal", "full", "off", NULL};
+/* In the order of enum policy_parts. */
+static const char *const parts_words[] = {"dot", "dash", NULL};
 /* In the order of enum policy_passthrough. */
 static const char *const passthrough_words[] = {"auto", "off", NULL};
 
@@ -30,6 +33,19 @@ static const struct policy_option options[] = {
 	{OPTION(log_bytes), OPTION_BYTES, 0, 64 * GIB, 256 * KIB,
 	 "log, append: flush when so many bytes wait; 0: no such bound"},
 	{OPTION(log_urgent), OPTION_BOOL, 0, 1, 1, "log: flush at once on a line of level error or fatal"},
+	{OPTION(log_rotate_bytes), OPTION_BYTES, 0, 64 * GIB, 10 * MIB,
+	 "(not yet) log: rotate a log that has grown so large; 0: never"},
+	{OPTION(log_rotate_keep), OPTION_COUNT, 0, LOG_PART_MAX, 100,
+	 "(not yet) log: keep so many rotated parts of a log; 0: no such bound"},
+	{OPTION(log_parts), OPTION_WORD, 0, PARTS_COUNT - 1, PARTS_DOT,
+	 "(not yet) log: name rotated parts of NAME.log NAME.N.log or NAME-N.log", parts_words},
+	{OPTION(log_gzip), OPTION_BOOL, 0, 1, 1, "(not yet) log: compress rotated parts, and logs that are idle"},
+	{OPTION(log_gzip_age_ms), OPTION_MS, 0, 30 * DAY, HOUR,
+	 "(not yet) log: idle is what is not open and was not written for so long"},
+	{OPTION(log_keep_days), OPTION_COUNT, 0, 36500, 7,
+	 "(not yet) log: delete compressed logs so many days after their last line; 0: never"},
+	{OPTION(log_keep_bytes), OPTION_BYTES, 0, 1024 * GIB, 0,
+	 "(not yet) log: delete the oldest compressed logs above so many bytes; 0: no bound"},
 	{OPTION(append_flush_ms), OPTION_MS, 0, HOUR, 2000, "append: flush so long after the first line that waits"},
 	{OPTION(session_debounce_ms), OPTION_MS, 0, HOUR, 2000, "snapshot: flush so long after the last save"},
 	{OPTION(session_max_ms), OPTION_MS, 0, HOUR, 5000,
@@ -324,6 +340,12 @@ int policy_config_check(struct policy_config *config, char *why, size_t why_size
 				 show(o->type, low).text, o->high, show(o->type, high).text);
 			return -EINVAL;
 		}
+	}
+	/* A smaller bound would make a part of nearly every flush. */
+	if (config->log_rotate_bytes != 0 && config->log_rotate_bytes < LOG_ROTATE_MIN) {
+		snprintf(why, why_size, "log_rotate_bytes (%s) must be 0 or at least %s",
+			 show(OPTION_BYTES, config->log_rotate_bytes).text, show(OPTION_BYTES, LOG_ROTATE_MIN).text);
+		return -EINVAL;
 	}
 	if (config->file_max == 0)
 		config->file_max = config->ram_max / 2;

@@ -5,15 +5,26 @@
 #define CLAWFS_POLICY_CONFIG_H
 
 #include "policy/classify.h"
+#include "policy/logname.h"
 
 enum policy_passthrough { PASSTHROUGH_AUTO, PASSTHROUGH_OFF };
 
+/* The smallest log_rotate_bytes but 0. */
+#define LOG_ROTATE_MIN ((int64_t)4096)
+
 struct policy_config {
 	/* class log */
-	int64_t log_flush_ms; /* first unflushed line -> due */
-	int64_t log_lines;    /* as many lines -> due now; 0: no such bound */
-	int64_t log_bytes;    /* as many bytes -> due now; 0: no such bound; of class append too */
-	bool log_urgent;      /* a line of level error or fatal -> due now */
+	int64_t log_flush_ms;	  /* first unflushed line -> due */
+	int64_t log_lines;	  /* as many lines -> due now; 0: no such bound */
+	int64_t log_bytes;	  /* as many bytes -> due now; 0: no such bound; of class append too */
+	bool log_urgent;	  /* a line of level error or fatal -> due now */
+	int64_t log_rotate_bytes; /* a log of this size is rotated; 0: never */
+	int64_t log_rotate_keep;  /* rotated parts of one log; 0: no bound */
+	int64_t log_gzip_age_ms;  /* last write -> compressed */
+	int64_t log_keep_days;	  /* last write -> deleted, if compressed; 0: never */
+	int64_t log_keep_bytes;	  /* compressed logs together; 0: no bound */
+	int log_parts;		  /* enum policy_parts */
+	bool log_gzip;
 	/* class append */
 	int64_t append_flush_ms;
 	/* class snapshot */

@@ -46,6 +46,13 @@ static void test_defaults(void **state)
 	assert_int_equal(config.log_lines, 100);
 	assert_int_equal(config.log_bytes, 262144);
 	assert_true(config.log_urgent);
+	assert_int_equal(config.log_rotate_bytes, 10 << 20);
+	assert_int_equal(config.log_rotate_keep, 100);
+	assert_int_equal(config.log_parts, PARTS_DOT);
+	assert_true(config.log_gzip);
+	assert_int_equal(config.log_gzip_age_ms, 3600000);
+	assert_int_equal(config.log_keep_days, 7);
+	assert_int_equal(config.log_keep_bytes, 0);
 	assert_int_equal(config.append_flush_ms, 2000);
 	assert_int_equal(config.session_debounce_ms, 2000);
 	assert_int_equal(config.session_max_ms, 5000);
@@ -330,6 +337,14 @@ static void test_check(void **state)
 	assert_int_equal(set("file_max", "64M"), 0);
 	assert_int_equal(policy_config_check(&config, why, sizeof(why)), 0);
 	assert_int_equal(config.file_max, 64 << 20);
+
+	policy_config_init(&config);
+	assert_int_equal(set("log_rotate_bytes", "4095"), 0);
+	assert_unfit("log_rotate_bytes (4095) must be 0 or at least 4K");
+	assert_int_equal(set("log_rotate_bytes", "4K"), 0);
+	assert_int_equal(policy_config_check(&config, why, sizeof(why)), 0);
+	assert_int_equal(set("log_rotate_bytes", "0"), 0);
+	assert_int_equal(policy_config_check(&config, why, sizeof(why)), 0);
 
 	policy_config_init(&config);
 	assert_int_equal(set("ram_max", "1M"), 0);
