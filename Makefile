@@ -67,6 +67,7 @@ unit: $(UNIT_BIN) ## cmocka, no mount, seconds
 	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
 
 # What each fuzz target links, besides itself.
+FUZZ_names := policy/logname.c policy/classify.c policy/types.c
 FUZZ_zview := fs/zview.c fs/gunzip.c fs/lower.c
 CLANG      ?= clang
 FUZZ_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
