@@ -188,6 +188,37 @@ static void a_foreign_file_has_a_guessed_size_until_its_end(void **state)
 	free(plain.at);
 }
 
+/* Wherever the buffer of the input ends: before, in and behind the last symbol,
+ * the trailer, the next member's header. */
+static void the_end_is_seen_across_buffers(void **state)
+{
+	struct bytes plain = text(3000), bare = member(plain.at, plain.len);
+	static char letters[2 * GUNZIP_BUFFER];
+
+	memset(letters, 'n', sizeof(letters));
+	for (int shift = -40; shift < 60; shift++) {
+		struct bytes packed = {0};
+		size_t name = (size_t)(GUNZIP_BUFFER + shift) - bare.len;
+		append(&packed, bare.at, 10);
+		packed.at[3] |= 8;
+		append(&packed, letters, name - 1);
+		append(&packed, "", 1);
+		append(&packed, bare.at + 10, bare.len - 10);
+		struct zview *view = view_of_bytes(packed);
+		expect(view, plain, 2900, 100);
+		assert_true(zview_exact(view));
+		zview_destroy(view);
+		append_member(&packed, plain.at, 0);
+		view = view_of_bytes(packed);
+		expect(view, plain, 2900, 100);
+		assert_true(zview_exact(view));
+		zview_destroy(view);
+		free(packed.at);
+	}
+	free(bare.at);
+	free(plain.at);
+}
+
 static void members_make_one_content(void **state)
 {
 	struct bytes plain = text(700000), packed = {0};
@@ -337,6 +368,7 @@ int main(void)
 		cmocka_unit_test(a_large_file_is_read_anywhere),
 		cmocka_unit_test(threads_share_a_view),
 		cmocka_unit_test(a_foreign_file_has_a_guessed_size_until_its_end),
+		cmocka_unit_test(the_end_is_seen_across_buffers),
 		cmocka_unit_test(members_make_one_content),
 		cmocka_unit_test(ours_with_something_behind_is_measured),
 		cmocka_unit_test(what_follows_the_end_is_ignored_and_said_once),

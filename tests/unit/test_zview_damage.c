@@ -287,6 +287,24 @@ static void a_huge_bomb_can_be_stopped(void **state)
 	free(deflated.at);
 }
 
+/* One that announces little is not followed further than that. */
+static void a_bomb_that_lies_ends_early(void **state)
+{
+	struct bytes deflated = zeros_deflated(64), bomb = crafted(3 << 20, deflated, 0, 3 << 20);
+	int left = 10, to = file_of("", 0);
+	struct gzip_stop stop = {stop_after, &left};
+	const char *reason;
+
+	int fd = file_of(bomb.at, bomb.len);
+	assert_int_equal(gzip_inflate(&lower, fd, to, UINT64_MAX, &stop, &reason), -EIO);
+	assert_string_equal(reason, "it holds more than it announces");
+	assert_int_equal(lseek(to, 0, SEEK_END), 3 << 20);
+	close(fd);
+	close(to);
+	free(bomb.at);
+	free(deflated.at);
+}
+
 /* Much input without output does not keep it either: empty blocks, empty
  * members, and a header without end. */
 static void much_ado_about_nothing_can_be_stopped(void **state)
@@ -400,6 +418,7 @@ int main(void)
 		cmocka_unit_test(each_corruption_is_an_error_or_harmless),
 		cmocka_unit_test(more_than_is_announced_is_an_error),
 		cmocka_unit_test(a_huge_bomb_can_be_stopped),
+		cmocka_unit_test(a_bomb_that_lies_ends_early),
 		cmocka_unit_test(much_ado_about_nothing_can_be_stopped),
 		cmocka_unit_test(each_call_may_fail_and_is_made_again),
 	};
