@@ -26,10 +26,12 @@ FS_OBJ     := $(FS_SRC:%.c=$(BUILD)/obj/%.o)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 UNIT_BIN   := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 MODEL_SRC  := $(wildcard tests/model/*.c)
+FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_BIN   := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 C_FILES     = $(wildcard policy/*.[ch] fs/*.[ch] tests/*/*.[ch])
 
 .DEFAULT_GOAL := all
-.PHONY: help deps deps-build all run test unit model mount asan tsan valgrind lint format install uninstall clean
+.PHONY: help deps deps-build all run test unit fuzz fuzz-replay model mount asan tsan valgrind lint format install uninstall clean
 .DELETE_ON_ERROR:
 # Test tiers share mounts, loop devices and a small machine: one after the other.
 .NOTPARALLEL: test asan tsan
@@ -55,6 +57,7 @@ test: deps ## everything: all tiers, sanitizers, valgrind, lint
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory fuzz-replay
 	@$(MAKE) --no-print-directory valgrind
 	@$(MAKE) --no-print-directory model
 	@$(MAKE) --no-print-directory mount
@@ -62,6 +65,23 @@ test: deps ## everything: all tiers, sanitizers, valgrind, lint
 
 unit: $(UNIT_BIN) ## cmocka, no mount, seconds
 	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
+
+# What each fuzz target links, besides itself.
+FUZZ_names := policy/logname.c policy/classify.c policy/types.c
+FUZZ_zview := fs/zview.c fs/gunzip.c fs/lower.c
+CLANG      ?= clang
+FUZZ_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+SECONDS    ?= 60
+
+# What it finds to be new stays under build/; a crash is left in build/fuzz/.
+fuzz: $(FUZZ_BIN) ## each fuzz target for SECONDS=60, with clang's libFuzzer
+	@set -e; for t in $(FUZZ_BIN); do name=$${t##*/fuzz_}; echo "== fuzz $$name"; mkdir -p $(BUILD)/fuzz/new/$$name; \
+	  $$t -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix=$(BUILD)/fuzz/ \
+	    $(BUILD)/fuzz/new/$$name tests/fuzz/corpus/$$name; done
+
+fuzz-replay: $(FUZZ_BIN) ## the fuzz targets on their corpora, seconds
+	@set -e; for t in $(FUZZ_BIN); do name=$${t##*/fuzz_}; echo "== fuzz-replay $$name"; \
+	  $$t -runs=0 -timeout=10 -artifact_prefix=$(BUILD)/fuzz/ tests/fuzz/corpus/$$name 2>$$t.log || { cat $$t.log; exit 1; }; done
 
 model: $(BUILD)/clawfs $(BUILD)/model ## random operations on a mount and on a plain directory, compared
 	tests/model/run.sh $(BUILD)/clawfs $(BUILD)/model
@@ -128,5 +148,17 @@ $(BUILD)/model: $(MODEL_SRC) $(BUILD)/.flags
 	@mkdir -p $(@D)
 	@echo '  LD $@'
 	@$(CC) $(STD) $(WARN) -O1 -g $(MODEL_SRC) -o $@
+
+# For tests/measure/gzip.sh.
+$(BUILD)/measure/gzip: tests/measure/gzip.c $(BUILD)/libclawfs.a
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(ALL_CFLAGS) $(LDHARDEN) $(LDFLAGS) $< $(BUILD)/libclawfs.a -o $@ -lz
+
+# Always with clang and its own flags, whatever the rest is built with.
+$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard fs/*.[ch] policy/*.[ch])
+	@mkdir -p $(@D)
+	@echo '  CLANG $@'
+	@$(CLANG) $(STD) $(WARN) $(FUZZ_FLAGS) $< $(FUZZ_$*) -o $@ -lz -lpthread
 
 -include $(POLICY_OBJ:.o=.d) $(FS_OBJ:.o=.d) $(UNIT_BIN:=.d)

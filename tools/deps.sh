@@ -4,7 +4,8 @@
 set -euo pipefail
 
 build=(gcc make pkg-config libc6-dev libfuse3-dev fuse3 libsqlite3-dev zlib1g-dev)
-test=(libcmocka-dev clang clang-tidy clang-format cppcheck valgrind rsync git sqlite3 xfsprogs e2fsprogs psmisc strace
+# libclang-rt-dev: libFuzzer and clang's sanitizers.
+test=(libcmocka-dev clang libclang-rt-dev clang-tidy clang-format cppcheck valgrind rsync git sqlite3 xfsprogs e2fsprogs psmisc strace
 	util-linux mount procps)
 
 case ${1:-} in

@@ -1,8 +1,5 @@
 /* Any bytes as a name in a log's life: nothing reads or writes beyond, and what
- * the functions say of each other's answers fits.
- *
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 -D_GNU_SOURCE -I. \
- *     tests/fuzz/fuzz_names.c policy/logname.c policy/classify.c policy/types.c -o build/fuzz_names */
+ * the functions say of each other's answers fits. */
 #include "policy/logname.h"
 
 #include <string.h>
