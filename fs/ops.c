@@ -76,6 +76,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	 * (DESIGN.md section 6). */
 	conn->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_SPLICE_READ |
 				  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+	/* The kernel sees every change of content: a time that changed is no reason to throw its pages away, least of
+	 * all a database's, or those of a mapped "-shm". */
+	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
+	conn->want |= conn->capable & FUSE_CAP_EXPLICIT_INVAL_DATA;
 	conn->max_write = MAX_WRITE;
 	passthrough_init(fs, conn);
 	session_is_live(fs);
