@@ -28,7 +28,7 @@ static int full_pathname(sqlite3_vfs *vfs, const char *name, int room, char *out
  * as its super-journal, and SQLite would unlink it, with our rights (P10). That such a path is absent must not be
  * said either, because then the journal counts as committed: the answer is an I/O error. */
 static struct {
-	const char *name;
+	const char *name; /* "" outside a visit */
 	bool refused;
 	int (*open)(sqlite3_vfs *, const char *, sqlite3_file *, int, int *);
 	int (*remove)(sqlite3_vfs *, const char *, int);
@@ -259,6 +259,7 @@ static void visit(const struct steward_request *request, struct steward_reply *r
 			 "its journal belongs to several databases; open it with its application");
 	}
 	sqlite3_close(db);
+	allowed.name = "";
 }
 
 /* --- where --------------------------------------------------------------- */
