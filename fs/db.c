@@ -392,6 +392,15 @@ static int settle(struct clawfs *fs, uint32_t index, enum barrier_event event)
 	return 0;
 }
 
+/* The same, for who does not hold it. */
+static int settle_before(struct clawfs *fs, uint32_t index, enum barrier_event event)
+{
+	pthread_mutex_lock(&fs->dbs.lock);
+	int rc = settle(fs, index, event);
+	pthread_mutex_unlock(&fs->dbs.lock);
+	return rc;
+}
+
 /* --- what the kernel writes past us -------------------------------------- */
 
 /* Whether a WAL is one (fileformat2.html 4.1). */
@@ -594,10 +603,7 @@ int db_link_begin(struct clawfs *fs, uint32_t node)
 	if (role == ROLE_NONE)
 		return 0;
 	wal_look(fs, index, true, clock_now());
-	pthread_mutex_lock(&fs->dbs.lock);
-	int rc = settle(fs, index, BARRIER_RENAME);
-	pthread_mutex_unlock(&fs->dbs.lock);
-	return rc;
+	return settle_before(fs, index, BARRIER_RENAME);
 }
 
 bool db_wal_is_taken(struct clawfs *fs, int dirfd, const char *name)
@@ -651,16 +657,12 @@ int db_open_begin(struct clawfs *fs, uint32_t node)
 		return -EBUSY;
 	if (role != ROLE_WAL)
 		return 0;
-	pthread_mutex_lock(&fs->dbs.lock);
-	int rc = settle(fs, index, BARRIER_WAL_HEAD);
-	pthread_mutex_unlock(&fs->dbs.lock);
-	return rc;
+	return settle_before(fs, index, BARRIER_WAL_HEAD);
 }
 
 int db_name_begin(struct clawfs *fs, uint32_t parent, const char *name, enum barrier_event event)
 {
 	uint32_t index;
-	int rc = 0;
 
 	pthread_rwlock_rdlock(&fs->tree);
 	enum role role = role_of_name(fs, parent, name, &index);
@@ -669,10 +671,7 @@ int db_name_begin(struct clawfs *fs, uint32_t parent, const char *name, enum bar
 		return 0;
 	if (event == BARRIER_RENAME)
 		wal_look(fs, index, true, clock_now());
-	pthread_mutex_lock(&fs->dbs.lock);
-	rc = settle(fs, index, event);
-	pthread_mutex_unlock(&fs->dbs.lock);
-	return rc;
+	return settle_before(fs, index, event);
 }
 
 /* `name` is `base`, or that and one of SQLite's suffixes. */
@@ -767,9 +766,7 @@ int db_flush_all(struct clawfs *fs)
 
 	for (uint32_t i = 1; i < end; i++) {
 		wal_look(fs, i, true, clock_now());
-		pthread_mutex_lock(&fs->dbs.lock);
-		int rc = settle(fs, i, BARRIER_RENAME);
-		pthread_mutex_unlock(&fs->dbs.lock);
+		int rc = settle_before(fs, i, BARRIER_RENAME);
 		if (rc < 0)
 			error = rc;
 	}

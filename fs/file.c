@@ -390,6 +390,20 @@ static int mark_upper(struct clawfs *fs, struct file *f, int fd, int updir, cons
 	return rc;
 }
 
+/* Gives the file built as `work` its name in the tree, if all went well so far (`rc`); else takes it away. */
+static int place_upper(struct clawfs *fs, uint32_t slot, int rc, int fd, const struct upper_work *work, int updir,
+		       const char *name)
+{
+	if (rc == 0 && renameat(fs->upper.work, work->text, updir, name) < 0)
+		rc = -errno;
+	if (rc < 0) {
+		file_unmark(fs, slot);
+		close(fd);
+		unlinkat(fs->upper.work, work->text, 0);
+	}
+	return rc;
+}
+
 /* Begins a new version of a whole file in the upper as a fresh, empty file, and keeps the one before until it is
  * complete: a daemon that dies in between must not lose what was acknowledged (P6). Locks as raise_file. */
 static int renew_upper(struct clawfs *fs, uint32_t slot)
@@ -412,14 +426,9 @@ static int renew_upper(struct clawfs *fs, uint32_t slot)
 	rc = copy_attributes(fd, &st);
 	if (rc == 0)
 		rc = mark_upper(fs, f, fd, updir, name, true);
-	if (rc == 0 && renameat(fs->upper.work, work.text, updir, name) < 0)
-		rc = -errno;
-	if (rc < 0) {
-		file_unmark(fs, slot);
-		close(fd);
-		unlinkat(fs->upper.work, work.text, 0);
+	rc = place_upper(fs, slot, rc, fd, &work, updir, name);
+	if (rc < 0)
 		return rc;
-	}
 	close(f->fd_up);
 	f->fd_up = fd;
 	return 0;
@@ -467,14 +476,9 @@ static int raise_file(struct clawfs *fs, uint32_t slot, bool tail, bool empty, b
 		rc = copy_attributes(fd, &st);
 	if (rc == 0 && mark)
 		rc = mark_upper(fs, f, fd, updir, name, false);
-	if (rc == 0 && renameat(fs->upper.work, work.text, updir, name) < 0)
-		rc = -errno;
-	if (rc < 0) {
-		file_unmark(fs, slot);
-		close(fd);
-		unlinkat(fs->upper.work, work.text, 0);
+	rc = place_upper(fs, slot, rc, fd, &work, updir, name);
+	if (rc < 0)
 		return rc;
-	}
 	/* A tail goes on reading its head there. */
 	if (!tail)
 		close_lower(f);

@@ -210,8 +210,7 @@ static bool can_open(struct clawfs *fs, int fd, int flags)
 /* Writes to a database must be seen (DESIGN.md section 4), whatever it is called. */
 static bool is_database(struct clawfs *fs, int fd, bool readable, off_t size)
 {
-	static const char magic[16] = "SQLite format 3";
-	char head[sizeof(magic)];
+	char head[SQLITE_HEADER_SIZE];
 
 	if (size < 512)
 		return false;
@@ -220,7 +219,7 @@ static bool is_database(struct clawfs *fs, int fd, bool readable, off_t size)
 	if (!readable && probe >= 0)
 		close(probe);
 	/* Not known: not passed. */
-	return n != (ssize_t)sizeof(head) || memcmp(head, magic, sizeof(head)) == 0;
+	return n != (ssize_t)sizeof(head) || db_is_header(head, sizeof(head));
 }
 
 /* SQLite's write-ahead log, by its name alone: that of a database without a suffix is of class `through`. Tree lock
