@@ -67,7 +67,9 @@ unit: $(UNIT_BIN) ## cmocka, no mount, seconds
 	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
 
 # What each fuzz target links, besides itself.
-FUZZ_names := policy/logname.c policy/classify.c policy/types.c
+FUZZ_names := policy/logname.c policy/classify.c policy/rules.c policy/nearest.c policy/types.c
+FUZZ_conf := policy/alias.c policy/classify.c policy/config.c policy/conftext.c policy/nearest.c policy/options.c policy/rules.c policy/types.c
+FUZZ_jsonpos := policy/jsonpos.c
 FUZZ_zview := fs/zview.c fs/gunzip.c fs/lower.c
 CLANG      ?= clang
 FUZZ_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all

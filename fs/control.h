@@ -1,4 +1,4 @@
-/* .clawfs at the mount's root: `stats`, `stats.json` to read, `control` to
+/* .clawfs at the mount's root: `stats`, `stats.json`, `config` to read, `control` to
  * write. Not listed; owned by the owner of the mounted directory; `control`
  * is the owner's alone (P10). */
 #ifndef CLAWFS_CONTROL_H
@@ -10,7 +10,7 @@
 	"."                                                                                                            \
 	"clawfs"
 
-enum { NODE_CTL_STATS = NODE_CTL_DIR + 1, NODE_CTL_JSON, NODE_CTL_CONTROL };
+enum { NODE_CTL_STATS = NODE_CTL_DIR + 1, NODE_CTL_JSON, NODE_CTL_CONFIG, NODE_CTL_CONTROL };
 
 /* The virtual node of that name in .clawfs, or 0. */
 uint32_t control_find(const char *name);
@@ -18,7 +18,7 @@ uint32_t control_find(const char *name);
 void control_stat(struct clawfs *fs, uint32_t node, struct stat *st);
 /* The names in .clawfs. NULL without memory. */
 struct listing *control_list(void);
-/* The text of `stats` or `stats.json` as of now. NULL without memory. */
+/* The text of a file to read, as of now. NULL without memory. */
 struct listing *control_read(struct clawfs *fs, uint32_t node, msec_t now);
 
 /* Carries out one command, which is one write to `control`: "flush" returns
