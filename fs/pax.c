@@ -82,14 +82,10 @@ static int put_block(int fd, const char *path, char type, int64_t size, const st
 /* One record "LENGTH KEY=VALUE\n"; its length counts its own digits. */
 static size_t put_record(char *to, const char *key, const char *value)
 {
-	size_t rest = strlen(key) + strlen(value) + 3, len = rest + 1;
+	size_t len = strlen(key) + strlen(value) + 4, power = 10;
 
-	for (size_t digits = 1;; digits++) {
-		char text[24];
-		len = rest + digits;
-		if ((size_t)snprintf(text, sizeof(text), "%zu", len) == digits)
-			break;
-	}
+	for (; len >= power; power *= 10)
+		len++;
 	return (size_t)sprintf(to, "%zu %s=%s\n", len, key, value);
 }
 
@@ -350,7 +346,7 @@ static int take_block(const struct ustar *h, struct pax_entry *e, const struct r
 int pax_next(struct pax_reader *r, struct pax_entry *e)
 {
 	struct records has = {0};
-	struct ustar h;
+	struct ustar h = {0};
 	int rc = skip(r, r->left + r->pad);
 
 	r->left = r->pad = 0;

@@ -36,10 +36,10 @@ int rescue_prepare(char *dir, size_t size, char *why, size_t why_size)
 	if (fd < 0)
 		return fd;
 	char *real = realpath(dir, NULL);
-	int rc = !real ? -errno : strlen(real) >= size ? -ENAMETOOLONG : 0;
-	if (rc == 0)
-		strcpy(dir, real);
-	else
+	int rc = real ? 0 : -errno;
+	if (real && (size_t)snprintf(dir, size, "%s", real) >= size)
+		rc = -ENAMETOOLONG;
+	if (rc < 0)
 		snprintf(why, why_size, "rescue_dir %s: %s; name another directory", dir, strerror(-rc));
 	free(real);
 	close(fd);
