@@ -160,9 +160,11 @@ static void write_text(struct clawfs *fs, struct listing *out, msec_t now, const
 		     (long long)(uptime / 60000 % 60), (long long)(uptime / 1000 % 60), (double)used / 1048576,
 		     (double)fs->config.ram_max / 1048576, error ? "; THE LOWER REFUSES: " : "",
 		     error ? strerror(-error) : "");
-	listing_text(out, "kernel passthrough %s, %llu opens\n\n",
+	listing_text(out, "kernel passthrough %s, %llu opens\n",
 		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "on" : "off",
 		     (unsigned long long)__atomic_load_n(&fs->passthrough.opens, __ATOMIC_RELAXED));
+	device_stats_text(&fs->device, out);
+	listing_text(out, "\n");
 	text_table(out, gauge, now, total);
 	listing_text(out, "\n");
 	text_flushes(out, total);
@@ -241,6 +243,7 @@ static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const
 	struct gauge all = gauge_sum(gauge);
 	json_set(out, "totals", &all, now, total);
 	json_set(out, "last_minute", NULL, now, minute);
+	device_stats_json(&fs->device, out);
 	db_stats_json(fs, out, now);
 	listing_text(out, "}\n");
 }

@@ -18,6 +18,7 @@
 
 #include "fs/clock.h"
 #include "fs/db.h"
+#include "fs/device.h"
 #include "fs/file.h"
 #include "fs/handle.h"
 #include "fs/log.h"
@@ -50,6 +51,7 @@ struct clawfs {
 	struct listing **listings; /* by handle index; process memory */
 	struct fuse_session *session;
 	struct passthrough passthrough;
+	struct device device;
 	dev_t mount_dev; /* st_dev of what is mounted; 0 before */
 	int live_fd;	 /* where to say that the mount is live; -1 */
 	char source[4096];
