@@ -22,6 +22,7 @@
 
 #include "fs/clock.h"
 #include "fs/db.h"
+#include "fs/device.h"
 #include "fs/file.h"
 #include "fs/handle.h"
 #include "fs/log.h"
@@ -59,12 +60,14 @@ struct clawfs {
 	struct listing **listings; /* by handle index; process memory */
 	struct fuse_session *session;
 	struct passthrough passthrough;
+	struct device device;
 	dev_t mount_dev; /* st_dev of what is mounted; 0 before */
 	int live_fd;	 /* where to say that the mount is live; -1 */
 	char source[4096];
 	char mountpoint[4096];
 	unsigned dirfds_max;
-	unsigned left_out; /* entries of an earlier mount that could not be taken over: the upper is kept */
+	unsigned left_out;  /* entries of an earlier mount that could not be taken over: the upper is kept */
+	bool log_elsewhere; /* in the foreground with a log of its own: stderr is read by somebody else */
 };
 
 /* A number or a switch of the configuration, read with neither sched.lock nor dbs.lock held. */

@@ -175,7 +175,7 @@ void layers_set(struct layers_run *run, const struct origin *origin, const char 
 		s->broken[place_of(option)] = true;
 		return;
 	}
-	if (policy_config_set(&s->config, name, value, why, sizeof(why)) < 0) {
+	if (policy_config_set(&s->config, name, value, why, sizeof(why)) < 0 || !option) {
 		layers_error(run, origin, shown, why);
 		if (option)
 			s->broken[place_of(option)] = true;
@@ -245,7 +245,7 @@ out:
 static void read_file(struct layers_run *run, enum layer layer, const char *path)
 {
 	struct conftext c;
-	struct conftext_entry entry;
+	struct conftext_entry entry = {.value = NULL};
 	enum conftext_result result;
 	const char *why;
 	char broken[200];
@@ -277,7 +277,7 @@ static void set_variable(struct layers_run *run, const struct origin *origin, co
 			 const struct policy_option *option, const char *value)
 {
 	struct conftext c;
-	struct conftext_entry entry;
+	struct conftext_entry entry = {.value = NULL};
 	char why[200];
 
 	if (option->type != OPTION_RULE && option->type != OPTION_GLOB) {
@@ -376,7 +376,7 @@ static void read_list(struct layers_run *run, const char *list)
 {
 	const struct origin origin = {.layer = LAYER_COMMAND};
 	char why[200], shown[CONFTEXT_NAME_MAX + 200];
-	struct conftext_entry entry;
+	struct conftext_entry entry = {.value = NULL};
 	struct conftext c;
 
 	conftext_init(&c, list, strlen(list));

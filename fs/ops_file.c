@@ -45,6 +45,7 @@ static void open_virtual(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
 	fi->fh = index;
 	/* Sizes are not known before; every open is a fresh text. */
 	fi->direct_io = 1;
+	fi->noflush = 1;
 	if (fuse_reply_open(req, fi) < 0) {
 		listing_destroy(fs->listings[index]);
 		fs->listings[index] = NULL;

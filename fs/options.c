@@ -108,7 +108,7 @@ bool options_load(struct options *opt, const char *dir)
 static bool take_list(struct options *opt, const char *list)
 {
 	struct conftext c;
-	struct conftext_entry entry;
+	struct conftext_entry entry = {.value = NULL};
 	enum conftext_result result;
 	char why[200];
 

@@ -406,9 +406,9 @@ void policy_option_rotate(struct policy_config *config, const struct policy_opti
 		rules->rule[index] = last;
 	} else if (option->type == OPTION_GLOB) {
 		char last[POLICY_GLOB_MAX + 1];
-		strcpy(last, globs->glob[globs->count - 1]);
+		memcpy(last, globs->glob[globs->count - 1], sizeof(last));
 		for (unsigned i = globs->count - 1; i > index; i--)
-			strcpy(globs->glob[i], globs->glob[i - 1]);
-		strcpy(globs->glob[index], last);
+			memcpy(globs->glob[i], globs->glob[i - 1], sizeof(last));
+		memcpy(globs->glob[index], last, sizeof(last));
 	}
 }

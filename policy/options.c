@@ -72,6 +72,8 @@ static const struct policy_option options[] = {
 	 .live = true},
 	{OPTION(upper), OPTION_PATH, 0, 0, 0,
 	 "directory in RAM for what is not on the card yet; default: one in /dev/shm", .guarded = true},
+	{OPTION(rescue_dir), OPTION_PATH, 0, 0, 0,
+	 "directory for what the card refuses to the end; default: one in /var/tmp", .guarded = true},
 	{OPTION(cache_ms), OPTION_MS, 0, 30 * DAY, DAY,
 	 "let the kernel keep names and attributes in RAM so long before it asks again", .live = true},
 	{OPTION(passthrough), OPTION_WORD, 0, 1, PASSTHROUGH_AUTO,
