@@ -33,6 +33,7 @@
 
 struct fuse_session;
 struct listing;
+struct serve;
 
 struct clawfs {
 	struct policy_config config;
@@ -52,6 +53,7 @@ struct clawfs {
 	struct fuse_session *session;
 	struct passthrough passthrough;
 	struct device device;
+	struct serve *serve; /* while requests are served; NULL */
 	dev_t mount_dev; /* st_dev of what is mounted; 0 before */
 	int live_fd;	 /* where to say that the mount is live; -1 */
 	char source[4096];
