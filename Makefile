@@ -29,7 +29,9 @@ MODEL_SRC  := $(wildcard tests/model/*.c)
 FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN   := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 BENCH_BIN  := $(addprefix $(BUILD)/bench/,load ops slowcard)
-C_FILES     = $(wildcard policy/*.[ch] fs/*.[ch] tests/*/*.[ch] tools/bench/*.[ch])
+CTL_SRC    := $(wildcard tools/clawfsctl/*.c)
+CTL_OBJ    := $(CTL_SRC:%.c=$(BUILD)/obj/%.o)
+C_FILES     = $(wildcard policy/*.[ch] fs/*.[ch] tests/*/*.[ch] tools/*/*.[ch])
 
 .DEFAULT_GOAL := all
 .PHONY: help deps deps-build all run bench bench-build bench-ops test unit fuzz fuzz-replay model mount asan tsan valgrind lint format install uninstall clean
@@ -48,7 +50,7 @@ deps: ## install everything that building and testing needs (apt-get; as root)
 deps-build: # what `make run` needs: a compiler and the libraries
 	@tools/deps.sh build
 
-all: $(BUILD)/clawfs ## build/clawfs
+all: $(BUILD)/clawfs $(BUILD)/clawfsctl ## build/clawfs, build/clawfsctl
 
 run: deps-build ## mount over DIR, and say where the stats are
 	@$(MAKE) --no-print-directory all
@@ -87,7 +89,7 @@ fuzz-replay: $(FUZZ_BIN) ## the fuzz targets on their corpora, seconds
 model: $(BUILD)/clawfs $(BUILD)/model ## random operations on a mount and on a plain directory, compared
 	tests/model/run.sh $(BUILD)/clawfs $(BUILD)/model
 
-mount: $(BUILD)/clawfs ## real mounts, real programs
+mount: $(BUILD)/clawfs $(BUILD)/clawfsctl ## real mounts, real programs
 	tests/mount/run.sh $(BUILD)/clawfs
 
 SAN := -O1 -g -fno-omit-frame-pointer
@@ -122,11 +124,12 @@ format: ## put the sources in the project's layout
 
 install: all ## install under $(DESTDIR)$(PREFIX)
 	install -D -m 0755 $(BUILD)/clawfs '$(DESTDIR)$(PREFIX)/sbin/clawfs'
+	install -D -m 0755 $(BUILD)/clawfsctl '$(DESTDIR)$(PREFIX)/bin/clawfsctl'
 	install -D -m 0644 README.md '$(DESTDIR)$(PREFIX)/share/doc/clawfs/README.md'
 	install -D -m 0644 LICENSE '$(DESTDIR)$(PREFIX)/share/doc/clawfs/LICENSE'
 
 uninstall: ## remove what install put there
-	rm -f '$(DESTDIR)$(PREFIX)/sbin/clawfs'
+	rm -f '$(DESTDIR)$(PREFIX)/sbin/clawfs' '$(DESTDIR)$(PREFIX)/bin/clawfsctl'
 	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/clawfs'
 
 clean: ## remove build/
@@ -148,6 +151,10 @@ $(BUILD)/libclawfs.a: $(filter-out %/main.o,$(FS_OBJ)) $(POLICY_OBJ)
 	@$(AR) rcs $@ $^
 
 $(BUILD)/clawfs: $(BUILD)/obj/fs/main.o $(BUILD)/libclawfs.a
+	@echo '  LD $@'
+	@$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) $^ -o $@ $(LIBS)
+
+$(BUILD)/clawfsctl: $(CTL_OBJ) $(BUILD)/libclawfs.a
 	@echo '  LD $@'
 	@$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) $^ -o $@ $(LIBS)
 
@@ -188,3 +195,4 @@ $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard fs/*.[ch] policy/*.[ch])
 
 -include $(patsubst tools/%.c,$(BUILD)/obj/tools/%.d,$(wildcard tools/bench/*.c))
 -include $(POLICY_OBJ:.o=.d) $(FS_OBJ:.o=.d) $(UNIT_BIN:=.d)
+-include $(POLICY_OBJ:.o=.d) $(FS_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT_BIN:=.d)
