@@ -54,13 +54,14 @@ struct clawfs {
 	struct passthrough passthrough;
 	struct device device;
 	struct serve *serve; /* while requests are served; NULL */
-	dev_t mount_dev; /* st_dev of what is mounted; 0 before */
-	int live_fd;	 /* where to say that the mount is live; -1 */
+	dev_t mount_dev;     /* st_dev of what is mounted; 0 before */
+	int live_fd;	     /* where to say that the mount is live; -1 */
 	char source[4096];
 	char mountpoint[4096];
 	unsigned dirfds_max;
 	unsigned left_out; /* entries of an earlier mount that could not be taken over: the upper is kept */
 	bool allow_other;
+	bool log_elsewhere; /* in the foreground with a log of its own: stderr is read by somebody else */
 };
 
 /* Sets up all but upper, lower and session, which must be open: tables, locks, flusher (not
