@@ -398,12 +398,25 @@ msec_t db_tick(struct clawfs *fs, msec_t now)
 	return next;
 }
 
-int db_flush_all(struct clawfs *fs)
+static bool db_is_below(struct clawfs *fs, uint32_t index, uint32_t node)
+{
+	pthread_rwlock_rdlock(&fs->tree);
+	pthread_mutex_lock(&fs->dbs.lock);
+	uint32_t at = db_at(fs, index)->node;
+	pthread_mutex_unlock(&fs->dbs.lock);
+	bool below = node_is_below(&fs->nodes, at, node);
+	pthread_rwlock_unlock(&fs->tree);
+	return below;
+}
+
+int db_flush_below(struct clawfs *fs, uint32_t node)
 {
 	uint32_t end = shm_table_end(fs->dbs.table);
 	int error = 0;
 
 	for (uint32_t i = 1; i < end; i++) {
+		if (node != NODE_ROOT && !db_is_below(fs, i, node))
+			continue;
 		db_wal_look(fs, i, true, clock_now());
 		int rc = db_settle_before(fs, i, BARRIER_RENAME);
 		if (rc < 0)

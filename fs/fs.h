@@ -59,6 +59,7 @@ struct clawfs {
 	unsigned dirfds_max;
 	unsigned left_out; /* entries of an earlier mount that could not be taken over: the upper is kept */
 	bool allow_other;
+	bool log_elsewhere; /* in the foreground with a log of its own: stderr is read by somebody else */
 };
 
 /* Sets up all but upper, lower and session, which must be open: tables, locks, flusher (not

@@ -4,8 +4,9 @@
 set -eu
 build=$1
 cd "$(dirname "$0")/.."
-mapfile -t sources < <(git ls-files -co --exclude-standard 'policy/*.c' 'fs/*.c')
-mapfile -t all < <(git ls-files -co --exclude-standard 'policy/*.[ch]' 'fs/*.[ch]' 'tests/*.[ch]' 'tests/**/*.[ch]')
+mapfile -t sources < <(git ls-files -co --exclude-standard 'policy/*.c' 'fs/*.c' 'tools/*.c')
+mapfile -t all < <(git ls-files -co --exclude-standard 'policy/*.[ch]' 'fs/*.[ch]' 'tests/*.[ch]' 'tests/**/*.[ch]' \
+	'tools/*.[ch]')
 # shellcheck disable=SC2046,SC2207
 flags=(-std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 '-DCLAWFS_VERSION="lint"' -I.
 	$(pkg-config --cflags fuse3))
@@ -48,6 +49,6 @@ grep -vE '^[0-9]+ warnings? generated\.$' "$tidy/said" || true
 
 step 'cppcheck'
 cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,portability --std=c11 -I. \
-	--suppress=missingIncludeSystem -D_GNU_SOURCE -DCLAWFS_VERSION='"lint"' policy fs || failed=1
+	--suppress=missingIncludeSystem -D_GNU_SOURCE -DCLAWFS_VERSION='"lint"' policy fs tools || failed=1
 
 exit "$failed"
