@@ -67,7 +67,7 @@ test: deps ## everything: all tiers, sanitizers, valgrind, lint
 	@$(MAKE) --no-print-directory asan
 
 unit: $(UNIT_BIN) ## cmocka, no mount, seconds
-	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
+	@tools/each.sh -- $(UNIT_BIN)
 
 # What each fuzz target links, besides itself.
 FUZZ_names := policy/logname.c policy/classify.c policy/types.c
@@ -102,8 +102,7 @@ tsan: ## unit, model and mount with ThreadSanitizer
 	$(MAKE) BUILD=build/tsan HARDEN= CFLAGS="$(SAN) -fsanitize=thread -DCLAWFS_DEBUG" unit model mount
 
 valgrind: $(UNIT_BIN) ## the unit tier under valgrind
-	@set -e; for t in $(UNIT_BIN); do echo "== valgrind $$t"; \
-	  valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect,possible $$t; done
+	@tools/each.sh valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect,possible -- $(UNIT_BIN)
 
 BENCH ?=
 bench-build: # what the benchmarks need
