@@ -39,6 +39,7 @@ struct fuse_session;
 struct listing;
 struct layers;
 struct settings;
+struct serve;
 
 struct clawfs {
 	struct policy_config config;
@@ -61,8 +62,9 @@ struct clawfs {
 	struct fuse_session *session;
 	struct passthrough passthrough;
 	struct device device;
-	dev_t mount_dev; /* st_dev of what is mounted; 0 before */
-	int live_fd;	 /* where to say that the mount is live; -1 */
+	struct serve *serve; /* while requests are served; NULL */
+	dev_t mount_dev;     /* st_dev of what is mounted; 0 before */
+	int live_fd;	     /* where to say that the mount is live; -1 */
 	char source[4096];
 	char mountpoint[4096];
 	unsigned dirfds_max;

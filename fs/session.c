@@ -5,6 +5,7 @@
 #include "fs/recover.h"
 #include "fs/reload.h"
 #include "fs/rescue.h"
+#include "fs/serve.h"
 #include "fs/steward.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -17,10 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Threads that serve requests: most wait for the card or for RAM, and a
- * writer that waits must not keep readers out. */
-#define MAX_THREADS 64
-#define END_TRIES   3
+#define END_TRIES 3
 
 /* --- one mount of a lower at a time -------------------------------------- */
 
@@ -180,23 +178,17 @@ static void signals_stop(struct signals *s)
 
 static int serve(struct clawfs *fs)
 {
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	struct signals signals;
-
-	if (!config)
-		return -ENOMEM;
-	fuse_loop_cfg_set_max_threads(config, MAX_THREADS);
-	fuse_loop_cfg_set_idle_threads(config, 4);
 	int rc = signals_start(&signals, fs);
+
 	if (rc == 0) {
 		rc = sched_start(fs);
 		if (rc == 0)
 			rc = steward_start(fs);
 		if (rc == 0)
-			rc = fuse_session_loop_mt(fs->session, config);
+			rc = serve_run(fs);
 		signals_stop(&signals);
 	}
-	fuse_loop_cfg_destroy(config);
 	return rc;
 }
 
