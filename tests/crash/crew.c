@@ -200,7 +200,10 @@ struct crew *crew_create(const struct crew_options *options)
 			continue;
 		struct member *m = &c->members[c->count++];
 		m->crew = c;
-		m->actor = (struct actor){.kind = kind, .seed = mix(options->seed, 7, i), .fd = -1};
+		m->actor = (struct actor){.kind = kind,
+					  .seed = mix(options->seed, 7, i),
+					  .forgets_times = options->forgets_times,
+					  .fd = -1};
 		if (options->mnt)
 			snprintf(m->actor.root, sizeof(m->actor.root), "%s", options->mnt);
 		m->acks = map_acks(options, kind->name);
@@ -252,10 +255,15 @@ int crew_prepare(const char *root)
 
 /* --- judging ------------------------------------------------------------------- */
 
+static unsigned window_ms(const struct member *m)
+{
+	return m->crew->options.short_windows ? m->actor.kind->short_ms : m->actor.kind->window_ms;
+}
+
 /* The last operation that must have lasted, and the last that had begun. */
 static void bounds(const struct member *m, enum judge judge, usec_t cut, usec_t slack, uint32_t *min, uint32_t *max)
 {
-	usec_t window = m->actor.kind->window_ms ? (usec_t)m->actor.kind->window_ms * 1000 + slack : 0;
+	usec_t window = window_ms(m) ? (usec_t)window_ms(m) * 1000 + slack : 0;
 
 	*min = *max = 0;
 	for (uint32_t n = 1; n < ACKS_MAX; n++) {
@@ -323,6 +331,6 @@ void crew_report(struct crew *c)
 		uint32_t min, max;
 		bounds(m, JUDGE_MOUNT, 0, 0, &min, &max);
 		printf("actor %s operations %u largest-loss-ms %.1f window-ms %u partial %u\n", m->actor.kind->name,
-		       max, (double)m->lost / 1e3, m->actor.kind->window_ms, m->partials);
+		       max, (double)m->lost / 1e3, window_ms(m), m->partials);
 	}
 }

@@ -11,8 +11,10 @@ struct crew_options {
 	const char *acks; /* directory of the acknowledgements, off the mount; made */
 	const char *only; /* comma-separated names of actors; NULL: all */
 	uint64_t seed;
-	double pace; /* how many times as fast as the kinds say */
-	bool fresh;  /* forget earlier acknowledgements */
+	double pace;	    /* how many times as fast as the kinds say */
+	bool short_windows; /* judge by short_ms */
+	bool forgets_times; /* see struct actor */
+	bool fresh;	    /* forget earlier acknowledgements */
 };
 
 /* NULL with a line on stderr. */

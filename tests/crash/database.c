@@ -2,10 +2,13 @@
  * P7: it is sound, and has a prefix of the commits. */
 #include "load.h"
 #include <errno.h>
+#include <spawn.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { TEXT_MAX_BYTES = 6000, REOPEN_EVERY = 300 };
@@ -18,10 +21,78 @@ static int row_text(const struct actor *a, uint32_t n, char text[TEXT_MAX_BYTES]
 	return len;
 }
 
+/* --- at work: a process of its own, because a page of the shared memory of a mount that was killed is a SIGBUS -----
+ */
+
+struct order {
+	uint32_t n;
+	bool doubt;
+};
+
+struct answer {
+	int rc;
+	char error[256];
+};
+
+struct worker {
+	pid_t pid;
+	int fd;
+};
+
 static void database_drop(struct actor *a)
 {
-	sqlite3_close_v2(a->own);
+	struct worker *w = a->own;
+
+	if (!w)
+		return;
+	close(w->fd);
+	waitpid(w->pid, NULL, 0);
+	free(w);
 	a->own = NULL;
+}
+
+static struct worker *worker_start(struct actor *a)
+{
+	char index[16], seed[32], fd_text[16];
+	struct worker *w = malloc(sizeof(*w));
+	int fds[2];
+	unsigned i = 0;
+
+	while (actor_kinds[i] != a->kind)
+		i++;
+	snprintf(index, sizeof(index), "%u", i);
+	snprintf(seed, sizeof(seed), "%llu", (unsigned long long)a->seed);
+	if (!w || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+		abort();
+	int theirs = dup(fds[1]);
+	snprintf(fd_text, sizeof(fd_text), "%d", theirs);
+	char *const args[] = {(char[]){"crash"}, (char[]){"database"}, fd_text, index, seed, a->root, NULL};
+	if (theirs < 0 || posix_spawn(&w->pid, "/proc/self/exe", NULL, NULL, args, environ) != 0)
+		abort();
+	close(theirs);
+	close(fds[1]);
+	w->fd = fds[0];
+	return w;
+}
+
+static int database_step(struct actor *a, uint32_t n)
+{
+	struct order order = {.n = n, .doubt = a->doubt};
+	struct answer answer;
+
+	if (a->doubt)
+		database_drop(a);
+	if (!a->own)
+		a->own = worker_start(a);
+	const struct worker *w = a->own;
+	if (send(w->fd, &order, sizeof(order), MSG_NOSIGNAL) != sizeof(order) ||
+	    recv(w->fd, &answer, sizeof(answer), MSG_WAITALL) != sizeof(answer)) {
+		snprintf(a->error, sizeof(a->error), "the program that uses the database died");
+		return -EIO;
+	}
+	if (answer.rc < 0)
+		memcpy(a->error, answer.error, sizeof(a->error));
+	return answer.rc;
 }
 
 static int said(struct actor *a, sqlite3 *db, const char *what)
@@ -32,46 +103,64 @@ static int said(struct actor *a, sqlite3 *db, const char *what)
 	return -EIO;
 }
 
-static int database_open(struct actor *a)
+static int database_open(struct actor *a, sqlite3 **db)
 {
-	sqlite3 *db = NULL;
-
-	if (sqlite3_open_v2(below(a->root, a->kind->path), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
-		    SQLITE_OK ||
-	    sqlite3_busy_timeout(db, 20000) != SQLITE_OK ||
-	    sqlite3_exec(db, "create table if not exists t(n integer primary key, text)", NULL, NULL, NULL) !=
-		    SQLITE_OK) {
-		int rc = said(a, db, "open of the database");
-		sqlite3_close_v2(db);
-		return rc;
-	}
-	a->own = db;
-	return 0;
+	if (sqlite3_open_v2(below(a->root, a->kind->path), db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) ==
+		    SQLITE_OK &&
+	    sqlite3_busy_timeout(*db, 20000) == SQLITE_OK &&
+	    sqlite3_exec(*db, "create table if not exists t(n integer primary key, text)", NULL, NULL, NULL) ==
+		    SQLITE_OK)
+		return 0;
+	int rc = said(a, *db, "open of the database");
+	sqlite3_close_v2(*db);
+	*db = NULL;
+	return rc;
 }
 
-static int database_step(struct actor *a, uint32_t n)
+static int insert(struct actor *a, sqlite3 **db, const struct order *order)
 {
 	char text[TEXT_MAX_BYTES];
 	sqlite3_stmt *stmt = NULL;
 
-	if (a->doubt || n % REOPEN_EVERY == 0)
-		database_drop(a);
-	if (!a->own) {
-		int rc = database_open(a);
+	if (order->n % REOPEN_EVERY == 0) {
+		sqlite3_close_v2(*db);
+		*db = NULL;
+	}
+	if (!*db) {
+		int rc = database_open(a, db);
 		if (rc < 0)
 			return rc;
 	}
-	sqlite3 *db = a->own;
 	/* What a program does that does not know whether its commit came through. */
-	const char *sql = a->doubt ? "insert or replace into t values (?, ?)" : "insert into t values (?, ?)";
-	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK)
-		return said(a, db, "prepare");
-	sqlite3_bind_int64(stmt, 1, n);
-	sqlite3_bind_text(stmt, 2, text, row_text(a, n, text), SQLITE_STATIC);
-	int rc = sqlite3_step(stmt) == SQLITE_DONE ? 0 : said(a, db, "insert");
+	const char *sql = order->doubt ? "insert or replace into t values (?, ?)" : "insert into t values (?, ?)";
+	if (sqlite3_prepare_v2(*db, sql, -1, &stmt, NULL) != SQLITE_OK)
+		return said(a, *db, "prepare");
+	sqlite3_bind_int64(stmt, 1, order->n);
+	sqlite3_bind_text(stmt, 2, text, row_text(a, order->n, text), SQLITE_STATIC);
+	int rc = sqlite3_step(stmt) == SQLITE_DONE ? 0 : said(a, *db, "insert");
 	sqlite3_finalize(stmt);
 	return rc;
 }
+
+int database_work(char **args)
+{
+	int fd = atoi(args[0]);
+	struct actor a = {.kind = actor_kinds[atoi(args[1])], .seed = strtoull(args[2], NULL, 10)};
+	struct order order;
+	sqlite3 *db = NULL;
+
+	snprintf(a.root, sizeof(a.root), "%s", args[3]);
+	while (recv(fd, &order, sizeof(order), MSG_WAITALL) == sizeof(order)) {
+		struct answer answer = {.rc = insert(&a, &db, &order)};
+		memcpy(answer.error, a.error, sizeof(answer.error));
+		if (send(fd, &answer, sizeof(answer), MSG_NOSIGNAL) != sizeof(answer))
+			break;
+	}
+	sqlite3_close_v2(db);
+	return 0;
+}
+
+/* --- judged ------------------------------------------------------------------ */
 
 static int check_rows(struct actor *a, sqlite3 *db, struct verdict *v)
 {
@@ -115,15 +204,21 @@ static int database_check(struct actor *a, const char *root, enum judge judge, u
 			  struct verdict *v)
 {
 	const char *path = below(root, a->kind->path);
+	usec_t end = usec_now() + 10000000;
 	sqlite3 *db = NULL;
 
 	(void)judge;
 	if (access(path, F_OK) < 0)
 		return errno == ENOENT && min == 0 ? 0 : wrong(v, "%s: %s", path, strerror(errno));
-	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) {
-		wrong(v, "%s: %s", path, db ? sqlite3_errmsg(db) : "no memory");
+	/* A mount keeps a database that the kernel still holds open for the dead one before it (EBUSY). */
+	while (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) {
+		bool again = sqlite3_errcode(db) == SQLITE_CANTOPEN && usec_now() < end;
+		if (!again)
+			wrong(v, "%s: %s", path, db ? sqlite3_errmsg(db) : "no memory");
 		sqlite3_close_v2(db);
-		return -1;
+		if (!again)
+			return -1;
+		usleep(20000);
 	}
 	sqlite3_busy_timeout(db, 20000);
 	int rc = check_rows(a, db, v);
@@ -136,6 +231,7 @@ static int database_check(struct actor *a, const char *root, enum judge judge, u
 const struct actor_kind kind_rows = {.name = "rows",
 				     .path = "memory/main.sqlite",
 				     .window_ms = 5000,
+				     .short_ms = 1000,
 				     .pause_us = 12000,
 				     .arg = 3000,
 				     .step = database_step,
@@ -145,6 +241,7 @@ const struct actor_kind kind_rows = {.name = "rows",
 const struct actor_kind kind_busydb = {.name = "busydb",
 				       .path = "agents/main/agent/index.db",
 				       .window_ms = 5000,
+				       .short_ms = 1000,
 				       .pause_us = 3000,
 				       .arg = 300,
 				       .step = database_step,

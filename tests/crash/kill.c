@@ -52,6 +52,19 @@ static void keep_copy(const struct daemon *d, const char *dir)
 		fprintf(stderr, "cannot keep a copy in %s/found\n", dir);
 }
 
+/* Processes that have something open below `dir`, for whoever looks into a failure. */
+static void say_who_holds(const char *dir)
+{
+	char command[1500];
+
+	snprintf(command, sizeof(command),
+		 "for p in /proc/[0-9]*; do open=$(ls -l $p/fd 2>/dev/null | grep -o '%s.*') && "
+		 "echo \"$(tr '\\0' ' ' <$p/cmdline): $open\" >&2; done",
+		 dir);
+	if (system(command) != 0)
+		fprintf(stderr, "cannot say who has files open in %s\n", dir);
+}
+
 static int end_and_judge(struct daemon *d, struct crew *c)
 {
 	crew_drop(c);
@@ -71,7 +84,7 @@ int mode_kill(void)
 	snprintf(acks, sizeof(acks), "%s/acks", dir);
 	daemon_init(&d, argument("clawfs", NULL), dir, argument("shm", NULL));
 	struct crew_options o = crew_arguments(d.mnt, acks);
-	o.fresh = true;
+	o.fresh = o.forgets_times = true;
 	struct crew *c = crew_create(&o);
 	usec_t begin = usec_now();
 	if (!c || daemon_start(&d, window_options[0]) < 0 || crew_prepare(d.mnt) < 0)
@@ -97,6 +110,7 @@ int mode_kill(void)
 		fprintf(stderr, "seed %llu, round %lld; lower, upper and log are in %s\n", (unsigned long long)o.seed,
 			round, dir);
 		crew_halt(c);
+		say_who_holds(dir);
 		daemon_kill(&d);
 		daemon_take_away(&d);
 	}

@@ -44,6 +44,7 @@ struct actor_kind {
 	const char *name;   /* also of its file of acknowledgements */
 	const char *path;   /* what it works on, below the root */
 	unsigned window_ms; /* a power cut may cost so much of it (P4), with the default options */
+	unsigned short_ms;  /* and so much with those of `windows=short` in cuts.sh */
 	unsigned pause_us;  /* between operations, at pace 1 */
 	unsigned arg;	    /* the kind's own */
 	bool kill_only;	    /* a power cut costs it what the card's own file system costs: not judged then */
@@ -58,12 +59,14 @@ struct actor_kind {
 struct actor {
 	const struct actor_kind *kind;
 	uint64_t seed;
-	char root[512]; /* of the mount */
-	bool doubt;	/* the last operation failed; nobody knows how far it came */
-	bool stale;	/* the one before was cut off, and was found to be done: it may have left its lock */
-	bool gone;	/* the mount may fail: errors mean nothing */
-	int fd;		/* held open between operations; -1 */
-	void *own;	/* the kind's, freed with the actor */
+	char root[512];	    /* of the mount */
+	bool doubt;	    /* the last operation failed; nobody knows how far it came */
+	bool stale;	    /* the one before was cut off, and was found to be done: it may have left its lock */
+	bool gone;	    /* the mount may fail: errors mean nothing */
+	bool forgets_times; /* a remount may cost a file of identical content the time it was given (DESIGN.md, section
+			       2) */
+	int fd;		    /* held open between operations; -1 */
+	void *own;	    /* the kind's, freed with the actor */
 	char error[256];
 };
 
@@ -76,6 +79,7 @@ extern const struct actor_kind kind_log, kind_append, kind_audit, kind_workerlog
 extern const struct actor_kind kind_sessions, kind_state, kind_config, kind_synced;
 /* database.c */
 extern const struct actor_kind kind_rows, kind_busydb;
+int database_work(char **args); /* what the process that they start runs */
 /* data.c */
 extern const struct actor_kind kind_data;
 /* names.c */

@@ -41,6 +41,7 @@ struct crew_options crew_arguments(const char *mnt, const char *acks)
 	return (struct crew_options){.mnt = mnt,
 				     .acks = acks,
 				     .only = *only ? only : NULL,
+				     .short_windows = strcmp(argument("windows", "default"), "short") == 0,
 				     .seed = (uint64_t)argument_number("seed", 1),
 				     .pace = atof(argument("pace", "1"))};
 }
@@ -94,6 +95,8 @@ int main(int argc, char **argv)
 		{"check", mode_check},
 	};
 
+	if (argc == 6 && strcmp(argv[1], "database") == 0)
+		return database_work(argv + 2);
 	arguments = argv + (argc > 1 ? 2 : 1);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (size_t i = 0; argc > 1 && i < sizeof(modes) / sizeof(*modes); i++)

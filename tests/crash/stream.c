@@ -222,18 +222,19 @@ static int stream_check(struct actor *a, const char *root, enum judge judge, uin
 	return 0;
 }
 
-#define STREAM(symbol, text, where, window, pause, generation_size)                                                    \
+#define STREAM(symbol, text, where, window, short_window, pause, generation_size)                                      \
 	const struct actor_kind symbol = {.name = (text),                                                              \
 					  .path = (where),                                                             \
 					  .window_ms = (window),                                                       \
+					  .short_ms = (short_window),                                                  \
 					  .pause_us = (pause),                                                         \
 					  .arg = (generation_size),                                                    \
 					  .step = stream_step,                                                         \
 					  .check = stream_check,                                                       \
 					  .drop = stream_drop}
 
-STREAM(kind_log, "log", "logs/gateway.log", 5000, 2000, 2000);
-STREAM(kind_workerlog, "workerlog", "logs/worker.log", 5000, 17000, 150);
-STREAM(kind_append, "append", "agents/main/sessions/talk.jsonl", 2000, 9000, 0);
+STREAM(kind_log, "log", "logs/gateway.log", 5000, 1000, 2000, 2000);
+STREAM(kind_workerlog, "workerlog", "logs/worker.log", 5000, 1000, 17000, 150);
+STREAM(kind_append, "append", "agents/main/sessions/talk.jsonl", 2000, 500, 9000, 0);
 /* fdatasync after each line. */
-STREAM(kind_audit, "audit", "logs/audit.log", 0, 60000, 0);
+STREAM(kind_audit, "audit", "logs/audit.log", 0, 0, 60000, 0);

@@ -181,18 +181,19 @@ static int version_check(struct actor *a, const char *root, enum judge judge, ui
 	return 0;
 }
 
-#define VERSION(symbol, text, where, window, pause, how)                                                               \
+#define VERSION(symbol, text, where, window, short_window, pause, how)                                                 \
 	const struct actor_kind symbol = {.name = (text),                                                              \
 					  .path = (where),                                                             \
 					  .window_ms = (window),                                                       \
+					  .short_ms = (short_window),                                                  \
 					  .pause_us = (pause),                                                         \
 					  .arg = (how),                                                                \
 					  .step = version_step,                                                        \
 					  .check = version_check}
 
-VERSION(kind_sessions, "sessions", "agents/main/sessions/sessions.json", 5000, 15000,
+VERSION(kind_sessions, "sessions", "agents/main/sessions/sessions.json", 5000, 1000, 15000,
 	BY_RENAME | WITH_LOCK | CHANGE_SIZE);
-VERSION(kind_state, "state", "auth-profiles.json", 1000, 11000, BY_RENAME);
-VERSION(kind_config, "config", "secureclaw.json", 1000, 13000, IN_PLACE | CHANGE_SIZE);
+VERSION(kind_state, "state", "auth-profiles.json", 1000, 500, 11000, BY_RENAME);
+VERSION(kind_config, "config", "secureclaw.json", 1000, 500, 13000, IN_PLACE | CHANGE_SIZE);
 /* Its own syncs make it durable. */
-VERSION(kind_synced, "synced", "credentials/token.json", 0, 70000, BY_RENAME | WITH_SYNC);
+VERSION(kind_synced, "synced", "credentials/token.json", 0, 0, 70000, BY_RENAME | WITH_SYNC);
