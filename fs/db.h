@@ -144,8 +144,9 @@ bool db_fenced(struct clawfs *fs, int pid);
 /* Syncs every WAL whose deadline is now (B5), and returns when the next one is. */
 msec_t db_tick(struct clawfs *fs, msec_t now);
 
-/* Makes everything that was acknowledged durable (`flush`, SIGPWR, end). 0 or the first error. */
-int db_flush_all(struct clawfs *fs);
+/* Makes everything that was acknowledged durable (`flush`, SIGPWR, end), of databases that are the node or below
+ * it. No lock held. 0 or the first error. */
+int db_flush_below(struct clawfs *fs, uint32_t node);
 
 /* What `.clawfs/stats` and stats.json say of databases. dbstats.c */
 struct listing;

@@ -18,6 +18,7 @@
 
 #include "fs/clock.h"
 #include "fs/db.h"
+#include "fs/device.h"
 #include "fs/file.h"
 #include "fs/handle.h"
 #include "fs/log.h"
@@ -32,6 +33,7 @@
 
 struct fuse_session;
 struct listing;
+struct serve;
 
 struct clawfs {
 	struct policy_config config;
@@ -50,13 +52,16 @@ struct clawfs {
 	struct listing **listings; /* by handle index; process memory */
 	struct fuse_session *session;
 	struct passthrough passthrough;
-	dev_t mount_dev; /* st_dev of what is mounted; 0 before */
-	int live_fd;	 /* where to say that the mount is live; -1 */
+	struct device device;
+	struct serve *serve; /* while requests are served; NULL */
+	dev_t mount_dev;     /* st_dev of what is mounted; 0 before */
+	int live_fd;	     /* where to say that the mount is live; -1 */
 	char source[4096];
 	char mountpoint[4096];
 	unsigned dirfds_max;
 	unsigned left_out; /* entries of an earlier mount that could not be taken over: the upper is kept */
 	bool allow_other;
+	bool log_elsewhere; /* in the foreground with a log of its own: stderr is read by somebody else */
 };
 
 /* Sets up all but upper, lower and session, which must be open: tables, locks, flusher (not

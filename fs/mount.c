@@ -205,7 +205,7 @@ int mount_attach(struct clawfs *fs, char *why, size_t why_size)
 		close(caught);
 	}
 	if (rc == 0) {
-		rc = passthrough_install(fs);
+		rc = device_install(fs);
 		if (!find_clawfs_mount(fs->mountpoint, &fs->mount_dev))
 			fs->mount_dev = 0;
 		if (rc == 0)

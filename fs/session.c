@@ -3,6 +3,8 @@
 #include "fs/mount.h"
 #include "fs/ops.h"
 #include "fs/recover.h"
+#include "fs/rescue.h"
+#include "fs/serve.h"
 #include "fs/steward.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -15,10 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Threads that serve requests: most wait for the card or for RAM, and a
- * writer that waits must not keep readers out. */
-#define MAX_THREADS 64
-#define END_TRIES   3
+#define END_TRIES 3
 
 /* --- one mount of a lower at a time -------------------------------------- */
 
@@ -178,24 +177,54 @@ static void signals_stop(struct signals *s)
 
 static int serve(struct clawfs *fs)
 {
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	struct signals signals;
-
-	if (!config)
-		return -ENOMEM;
-	fuse_loop_cfg_set_max_threads(config, MAX_THREADS);
-	fuse_loop_cfg_set_idle_threads(config, 4);
 	int rc = signals_start(&signals, fs);
+
 	if (rc == 0) {
 		rc = sched_start(fs);
 		if (rc == 0)
 			rc = steward_start(fs);
 		if (rc == 0)
-			rc = fuse_session_loop_mt(fs->session, config);
+			rc = serve_run(fs);
 		signals_stop(&signals);
 	}
-	fuse_loop_cfg_destroy(config);
 	return rc;
+}
+
+/* To the daemon's log, and to the terminal when that is another place. */
+static void say(struct clawfs *fs, const char *text)
+{
+	log_error(fs->log, "%s", text);
+	if (fs->log_elsewhere)
+		fprintf(stderr, "clawfs: %s\n", text);
+}
+
+/* The card refuses to the end (P9): what is at stake is saved elsewhere, and stays in RAM as well. */
+static void rescue(struct clawfs *fs, int error)
+{
+	struct rescue_saved saved;
+	char why[512], *text = NULL;
+	int rc = rescue_save(fs, fs->config.rescue_dir, time(NULL), &saved, why, sizeof(why));
+
+	if (rc < 0)
+		rc = asprintf(
+			&text,
+			"not everything could be flushed to %s: %s; nor saved: %s. It is kept in RAM, in %s, until the "
+			"machine is switched off: mend the card and mount again",
+			fs->source, strerror(-error), why, fs->upper.path);
+	else if (saved.path[0])
+		rc = asprintf(
+			&text,
+			"not everything could be flushed to %s: %s; %u files, %lld bytes, are saved in %s, and kept in "
+			"RAM, in %s, until the machine is switched off: mend the card and mount again, or see: "
+			"clawfsctl recover",
+			fs->source, strerror(-error), saved.files, saved.bytes, saved.path, fs->upper.path);
+	else
+		rc = asprintf(&text, "not everything could be made durable on %s: %s; see to the card", fs->source,
+			      strerror(-error));
+	if (rc >= 0)
+		say(fs, text);
+	free(rc >= 0 ? text : NULL);
 }
 
 /* After the last request: what is in RAM goes to the lower. */
@@ -213,11 +242,7 @@ static int drain(struct clawfs *fs)
 	sched_stop(fs);
 	dbscan_fold(fs);
 	if (rc < 0)
-		log_error(fs->log,
-			  "not everything could be flushed to %s: %s; it is kept in %s until the machine is switched "
-			  "off: mend "
-			  "the card and mount again",
-			  fs->source, strerror(-rc), fs->upper.path);
+		rescue(fs, rc);
 	return rc;
 }
 
@@ -228,6 +253,10 @@ static int run(struct clawfs *fs, const struct options *opt)
 	int status = 1, rc;
 	bool keep;
 
+	if (rescue_prepare(fs->config.rescue_dir, sizeof(fs->config.rescue_dir), why, sizeof(why)) < 0) {
+		fprintf(stderr, "clawfs: %s\n", why);
+		return 1;
+	}
 	rc = lower_init(&fs->lower, fs->source, lower_calls_default());
 	if (rc < 0) {
 		fprintf(stderr, "clawfs: %s: %s; name an existing directory that you may read\n", fs->source,
@@ -280,6 +309,7 @@ static int run(struct clawfs *fs, const struct options *opt)
 			fuse_session_unmount(fs->session);
 			goto out_session;
 		}
+		fs->log_elsewhere = fs->live_fd < 0;
 	}
 	if (fs->live_fd >= 0 && chdir("/") < 0)
 		log_warn(fs->log, "cannot leave the current directory: %s", strerror(errno));

@@ -60,6 +60,8 @@ static const struct policy_option options[] = {
 	{OPTION(file_max), OPTION_BYTES, 0, 64 * GIB, 0, "largest file that is held in RAM whole; 0: half of ram_max"},
 	{OPTION(upper), OPTION_PATH, 0, 0, 0,
 	 "directory in RAM for what is not on the card yet; default: one in /dev/shm"},
+	{OPTION(rescue_dir), OPTION_PATH, 0, 0, 0,
+	 "directory for what the card refuses to the end; default: /var/tmp/clawfs-rescue (root)"},
 	{OPTION(passthrough), OPTION_WORD, 0, 1, PASSTHROUGH_AUTO,
 	 "let the kernel read and write open files of class through without the daemon", passthrough_words},
 	{OPTION(sqlite_wal), OPTION_BOOL, 0, 1, 1, "databases: put them into WAL mode and keep them there"},

@@ -41,9 +41,10 @@ struct policy_config {
 	int64_t retry_ms;	/* first retry after a failed flush; doubles */
 	int64_t retry_max_ms;	/* ... up to this */
 	/* RAM */
-	int64_t ram_max;  /* bytes in the upper */
-	int64_t file_max; /* bytes of one file held whole; 0: half of ram_max */
-	char upper[4096]; /* where the upper is; "" chooses */
+	int64_t ram_max;       /* bytes in the upper */
+	int64_t file_max;      /* bytes of one file held whole; 0: half of ram_max */
+	char upper[4096];      /* where the upper is; "" chooses */
+	char rescue_dir[4096]; /* where what the card refuses to the end is saved; "" chooses */
 	/* speed */
 	int passthrough; /* enum policy_passthrough */
 	struct policy_rules rules;

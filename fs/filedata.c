@@ -1,0 +1,315 @@
+#include "fs/fileimpl.h"
+#include "fs/fs.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t off)
+{
+	struct file *f = file_at(fs, slot);
+	ssize_t got = 0;
+
+	pthread_rwlock_rdlock(&f->lock);
+	if (f->place == PLACE_LOWER) {
+		got = lower_pread(&fs->lower, f->fd_rd, buf, len, off);
+	} else {
+		size_t head = 0;
+		if (f->place == PLACE_TAIL && off < f->flushed) {
+			head = (size_t)(f->flushed - off) < len ? (size_t)(f->flushed - off) : len;
+			got = lower_pread(&fs->lower, f->fd_rd, buf, head, off);
+			/* Shorter than what was flushed: somebody changed the lower. */
+			if (got >= 0 && (size_t)got < head)
+				got = -EIO;
+		}
+		if (got >= 0 && head < len) {
+			ssize_t n =
+				lower_pread(&fs->lower, f->fd_up, (char *)buf + head, len - head, off + (off_t)head);
+			got = n < 0 ? n : got + n;
+		}
+	}
+	pthread_rwlock_unlock(&f->lock);
+	return got;
+}
+
+enum plan { DO_LOWER, DO_UPPER, DO_RAISE, DO_MATERIALISE };
+
+/* What a write of [off, off + len) takes; file lock held. */
+static enum plan plan_write(struct clawfs *fs, struct file *f, off_t off, size_t len)
+{
+	off_t end = off + (off_t)len;
+
+	if (f->place == PLACE_LOWER && (f->through || f->orphan))
+		return DO_LOWER;
+	off_t size = file_fd_size(f->place == PLACE_LOWER ? f->fd_rd : f->fd_up);
+	if (size > end)
+		end = size;
+	if (f->place == PLACE_TAIL || (f->place == PLACE_LOWER && class_is_tail(f->cls))) {
+		/* Nor is one write taken that could not fit beside another. */
+		if (off != size || (off_t)len > fs->config.file_max)
+			return DO_MATERIALISE;
+		return f->place == PLACE_LOWER ? DO_RAISE : DO_UPPER;
+	}
+	if (end > fs->config.file_max)
+		return DO_MATERIALISE;
+	return f->place == PLACE_LOWER ? DO_RAISE : DO_UPPER;
+}
+
+/* Where O_APPEND writes. */
+static off_t append_offset(struct file *f)
+{
+	return file_fd_size(f->place != PLACE_LOWER ? f->fd_up : f->fd_wr >= 0 ? f->fd_wr : f->fd_rd);
+}
+
+static int write_upper(struct clawfs *fs, uint32_t slot, const void *buf, size_t len, off_t off,
+		       struct policy_scan scan, msec_t now)
+{
+	struct file *f = file_at(fs, slot);
+	off_t before = file_fd_size(f->fd_up);
+	int rc = lower_pwrite(&fs->lower, f->fd_up, buf, len, off);
+
+	if (rc < 0) {
+		/* The tmpfs is full: leave no piece of the write behind. */
+		if (before >= 0 && file_fd_size(f->fd_up) > before && ftruncate(f->fd_up, before) < 0)
+			return -EIO;
+		return rc;
+	}
+	f->version++;
+	off_t size = file_fd_size(f->fd_up);
+	pthread_mutex_lock(&fs->sched.lock);
+	file_account(fs, f, size);
+	/* What has no name is never flushed. */
+	if (!f->orphan)
+		policy_file_write(&f->policy, now, len, scan);
+	f->app_writes++;
+	f->app_bytes += len;
+	sched_update(fs, slot, f);
+	pthread_mutex_unlock(&fs->sched.lock);
+	return 0;
+}
+
+ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t len, off_t off, msec_t now)
+{
+	uint32_t slot = h->file;
+	struct file *f = file_at(fs, slot);
+	bool append = h->flags & O_APPEND;
+	struct policy_scan scan = {0};
+	bool scanned = false, full = false;
+	enum policy_class cls = CLASS_THROUGH;
+	struct db_io db;
+	int rc = db_change_begin(fs, f->node, buf, len, off, &db);
+
+	if (rc < 0)
+		return rc;
+	for (bool done = false; rc == 0 && !done;) {
+		pthread_rwlock_rdlock(&f->lock);
+		off_t at = append ? append_offset(f) : off;
+		/* A database is not held in RAM, whatever its name: its syncs and its log's go together (P7). */
+		full |= db.db && !f->through && !f->orphan;
+		enum plan plan = full ? DO_MATERIALISE : plan_write(fs, f, at, len);
+		cls = f->cls;
+		if (plan == DO_LOWER) {
+			off_t before = file_fd_size(f->fd_wr);
+			rc = lower_pwrite(&fs->lower, f->fd_wr, buf, len, at);
+			/* Nothing of an append that failed stays: it will be tried again. */
+			if (rc < 0 && at == before)
+				fs->lower.sys->ftruncate(f->fd_wr, before);
+			done = true;
+		}
+		pthread_rwlock_unlock(&f->lock);
+		if (done)
+			break;
+		if (plan == DO_MATERIALISE) {
+			rc = file_materialise(fs, slot, now);
+			full = false;
+			continue;
+		}
+		rc = sched_admit(fs, len);
+		if (rc < 0)
+			break;
+		if (class_is_tail(cls) && !scanned) {
+			scan = policy_scan(buf, len);
+			scanned = true;
+		}
+		if (plan == DO_RAISE)
+			pthread_rwlock_wrlock(&fs->tree);
+		pthread_rwlock_wrlock(&f->lock);
+		at = append ? append_offset(f) : off;
+		/* Between the locks a flush may have settled the file. */
+		if (plan_write(fs, f, at, len) == plan) {
+			if (plan == DO_RAISE)
+				rc = file_raise(fs, slot, class_is_tail(f->cls), false, false);
+			if (rc == 0)
+				rc = write_upper(fs, slot, buf, len, at, scan, now);
+			done = true;
+			if (rc == -ENOSPC) {
+				/* The tmpfs has less room than ram_max allows: the lower may have it. */
+				rc = 0;
+				done = false;
+				full = true;
+			}
+		}
+		pthread_rwlock_unlock(&f->lock);
+		if (plan == DO_RAISE)
+			pthread_rwlock_unlock(&fs->tree);
+	}
+	db_change_end(fs, &db, buf, len, off, h->pid, now);
+	if (rc < 0)
+		return rc;
+	stats_app_write(fs->stats, now, cls, len);
+	if (h->flags & (O_SYNC | O_DSYNC)) {
+		rc = file_sync(fs, slot, NULL, !(h->flags & (O_SYNC & ~O_DSYNC)), now);
+		if (rc < 0)
+			return rc;
+	}
+	return (ssize_t)len;
+}
+
+/* --- truncation ---------------------------------------------------------- */
+
+enum { TRUNCATE_DONE, TRUNCATE_MATERIALISE, TRUNCATE_WAIT };
+
+static int truncate_lower(struct clawfs *fs, struct file *f, off_t size)
+{
+	bool opened = f->fd_wr < 0;
+	int rc = file_open_lower(fs, f, false, true, true);
+
+	if (rc == 0 && fs->lower.sys->ftruncate(f->fd_wr, size) < 0)
+		rc = -errno;
+	if (opened && f->fd_wr >= 0)
+		file_close_fd(&f->fd_wr);
+	return rc;
+}
+
+/* One attempt, tree lock and file lock held for writing. */
+static int truncate_step(struct clawfs *fs, uint32_t slot, off_t size, bool mark)
+{
+	struct file *f = file_at(fs, slot);
+	int rc;
+
+	if (f->place == PLACE_LOWER) {
+		if (f->through || f->orphan || class_is_tail(f->cls))
+			return truncate_lower(fs, f, size);
+		if (size > fs->config.file_max)
+			return TRUNCATE_MATERIALISE;
+		if (size > 0) {
+			struct stat st;
+			rc = file_open_lower(fs, f, true, false, true);
+			if (rc < 0)
+				return rc;
+			if (fs->lower.sys->fstat(f->fd_rd, &st) < 0)
+				return -errno;
+			if (st.st_size > fs->config.file_max)
+				return TRUNCATE_MATERIALISE;
+		}
+		rc = file_raise(fs, slot, false, size == 0, mark);
+		if (rc < 0)
+			return rc;
+	}
+	off_t old = file_fd_size(f->fd_up);
+	if (f->place == PLACE_TAIL) {
+		if (size > old)
+			return TRUNCATE_MATERIALISE;
+		/* What a running flush carries must not reach the lower after the cut. */
+		pthread_mutex_lock(&fs->sched.lock);
+		bool flushing = f->policy.state == POLICY_FLUSHING || f->policy.state == POLICY_REDIRTIED;
+		pthread_mutex_unlock(&fs->sched.lock);
+		if (flushing)
+			return TRUNCATE_WAIT;
+		/* A flush that failed may have left more there than was booked. */
+		if (size >= f->flushed && fs_node(fs, f->node)->flags & NODE_LOWER) {
+			rc = file_open_lower(fs, f, true, false, true);
+			if (rc == 0 && file_fd_size(f->fd_rd) > size)
+				rc = truncate_lower(fs, f, size);
+			if (rc < 0)
+				return rc;
+		}
+		if (size < f->flushed) {
+			rc = truncate_lower(fs, f, size);
+			if (rc < 0)
+				return rc;
+			/* The page with the new end is brought along by the hole's rule. */
+			f->flushed = size;
+			off_t start = PAGE_FLOOR(size);
+			char page[4096];
+			rc = file_open_lower(fs, f, true, false, true);
+			if (rc < 0)
+				return rc;
+			ssize_t n = lower_pread(&fs->lower, f->fd_rd, page, (size_t)(size - start), start);
+			if (n < 0)
+				return (int)n;
+			if (ftruncate(f->fd_up, size) < 0)
+				return -errno;
+			rc = lower_pwrite(&fs->lower, f->fd_up, page, (size_t)n, start);
+			if (rc < 0)
+				return rc;
+		}
+	} else if (size > fs->config.file_max) {
+		return TRUNCATE_MATERIALISE;
+	} else if (mark && old > 0 && !f->marked && !f->orphan) {
+		rc = file_renew(fs, slot);
+		if (rc < 0)
+			return rc;
+	}
+	if (ftruncate(f->fd_up, size) < 0)
+		return -errno;
+	f->version++;
+	pthread_mutex_lock(&fs->sched.lock);
+	file_account(fs, f, size);
+	pthread_mutex_unlock(&fs->sched.lock);
+	return TRUNCATE_DONE;
+}
+
+/* The handle has emptied the file: until it is closed or synced there is no
+ * version to flush (P3). False when that does not apply. File lock held for writing. */
+static bool begin_rewrite(struct clawfs *fs, struct handle *h, msec_t now)
+{
+	struct file *f = file_at(fs, h->file);
+
+	if (h->rewriting || f->orphan || f->place != PLACE_WHOLE || (f->cls != CLASS_SNAPSHOT && f->cls != CLASS_STATE))
+		return false;
+	h->rewriting = true;
+	pthread_mutex_lock(&fs->sched.lock);
+	policy_file_rewrite_begin(&f->policy, now);
+	sched_update(fs, h->file, f);
+	pthread_mutex_unlock(&fs->sched.lock);
+	return true;
+}
+
+void file_rewrite_begin(struct clawfs *fs, struct handle *h, msec_t now)
+{
+	struct file *f = file_at(fs, h->file);
+
+	pthread_rwlock_wrlock(&f->lock);
+	begin_rewrite(fs, h, now);
+	pthread_rwlock_unlock(&f->lock);
+}
+
+int file_truncate(struct clawfs *fs, uint32_t slot, struct handle *h, off_t size, msec_t now)
+{
+	struct file *f = file_at(fs, slot);
+	struct db_io db;
+	int rc = db_change_begin(fs, f->node, NULL, 0, size, &db);
+
+	if (rc < 0)
+		return rc;
+	do {
+		pthread_rwlock_wrlock(&fs->tree);
+		pthread_rwlock_wrlock(&f->lock);
+		bool mark = size == 0 && h && !h->rewriting && (f->cls == CLASS_SNAPSHOT || f->cls == CLASS_STATE);
+		rc = truncate_step(fs, slot, size, mark);
+		if (rc == TRUNCATE_DONE && f->place != PLACE_LOWER && !f->orphan &&
+		    !(size == 0 && h && begin_rewrite(fs, h, now)))
+			file_touch(fs, slot, now);
+		pthread_rwlock_unlock(&f->lock);
+		pthread_rwlock_unlock(&fs->tree);
+		if (rc == TRUNCATE_WAIT)
+			file_wait_flush(fs, slot);
+		if (rc == TRUNCATE_MATERIALISE) {
+			int err = file_materialise(fs, slot, now);
+			if (err < 0)
+				rc = err;
+		}
+	} while (rc > 0);
+	db_change_end(fs, &db, NULL, 0, size, h ? h->pid : 0, now);
+	return rc;
+}
