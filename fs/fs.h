@@ -36,6 +36,7 @@
 #include <pthread.h>
 
 struct fuse_session;
+struct notify;
 struct listing;
 struct layers;
 struct settings;
@@ -62,9 +63,10 @@ struct clawfs {
 	struct fuse_session *session;
 	struct passthrough passthrough;
 	struct device device;
-	struct serve *serve; /* while requests are served; NULL */
-	dev_t mount_dev;     /* st_dev of what is mounted; 0 before */
-	int live_fd;	     /* where to say that the mount is live; -1 */
+	struct serve *serve;   /* while requests are served; NULL */
+	dev_t mount_dev;       /* st_dev of what is mounted; 0 before */
+	struct notify *notify; /* NULL without a service manager */
+	int live_fd;	       /* where to say that the mount is live; -1 */
 	char source[4096];
 	char mountpoint[4096];
 	unsigned dirfds_max;
