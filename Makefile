@@ -194,5 +194,4 @@ $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard fs/*.[ch] policy/*.[ch])
 	@$(CLANG) $(STD) $(WARN) $(FUZZ_FLAGS) $< $(FUZZ_$*) -o $@ -lz -lpthread
 
 -include $(patsubst tools/%.c,$(BUILD)/obj/tools/%.d,$(wildcard tools/bench/*.c))
--include $(POLICY_OBJ:.o=.d) $(FS_OBJ:.o=.d) $(UNIT_BIN:=.d)
 -include $(POLICY_OBJ:.o=.d) $(FS_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT_BIN:=.d)
