@@ -1,5 +1,6 @@
 #include "fs/control.h"
 #include "fs/dirty.h"
+#include "fs/reload.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -11,8 +12,8 @@ static const struct {
 	mode_t mode;
 } entries[] = {
 	[NODE_CTL_DIR] = {CONTROL_DIR, S_IFDIR | 0555},	  [NODE_CTL_STATS] = {"stats", S_IFREG | 0440},
-	[NODE_CTL_JSON] = {"stats.json", S_IFREG | 0440}, [NODE_CTL_CONTROL] = {"control", S_IFREG | 0600},
-	[NODE_CTL_DIRTY] = {"dirty", S_IFREG | 0400},
+	[NODE_CTL_JSON] = {"stats.json", S_IFREG | 0440}, [NODE_CTL_CONFIG] = {"config", S_IFREG | 0440},
+	[NODE_CTL_CONTROL] = {"control", S_IFREG | 0600}, [NODE_CTL_DIRTY] = {"dirty", S_IFREG | 0400},
 };
 
 uint32_t control_find(const char *name)
@@ -158,7 +159,7 @@ static void write_text(struct clawfs *fs, struct listing *out, msec_t now, const
 		     fs->upper.path, (int)getpid());
 	listing_text(out, "uptime %lld:%02lld:%02lld, %.1f of %.1f MiB RAM in use%s%s\n", (long long)(uptime / 3600000),
 		     (long long)(uptime / 60000 % 60), (long long)(uptime / 1000 % 60), (double)used / 1048576,
-		     (double)fs->config.ram_max / 1048576, error ? "; THE LOWER REFUSES: " : "",
+		     (double)CONFIG(fs, ram_max) / 1048576, error ? "; THE LOWER REFUSES: " : "",
 		     error ? strerror(-error) : "");
 	listing_text(out, "kernel passthrough %s, %llu opens\n",
 		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "on" : "off",
@@ -227,7 +228,7 @@ static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const
 	json_member(out, "source", fs->source);
 	json_member(out, "upper", fs->upper.path);
 	listing_text(out, "\"uptime_ms\":%lld,\"ram_used\":%llu,\"ram_max\":%lld,\"lower_error\":%d,",
-		     (long long)uptime, (unsigned long long)used, (long long)fs->config.ram_max, -error);
+		     (long long)uptime, (unsigned long long)used, (long long)CONFIG(fs, ram_max), -error);
 	listing_text(out, "\"passthrough\":{\"active\":%s,\"opens\":%llu},\"classes\":{",
 		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "true" : "false",
 		     (unsigned long long)__atomic_load_n(&fs->passthrough.opens, __ATOMIC_RELAXED));
@@ -259,6 +260,10 @@ struct listing *control_read(struct clawfs *fs, uint32_t node, msec_t now)
 
 	if (!out)
 		return NULL;
+	if (node == NODE_CTL_CONFIG) {
+		reload_show(fs, out);
+		return out;
+	}
 	if (node == NODE_CTL_DIRTY) {
 		dirty_list(fs, out, now);
 		return out;

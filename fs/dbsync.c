@@ -1,5 +1,6 @@
 #include "fs/dbimpl.h"
 #include "fs/fs.h"
+#include "fs/serve.h"
 #include "fs/steward.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -103,6 +104,7 @@ static int sync_one(struct clawfs *fs, uint32_t index, enum barrier_action what,
 		snprintf(path, sizeof(path), "?");
 	pthread_rwlock_unlock(&fs->tree);
 
+	serve_waits(fs);
 	if (t.fd == -EAGAIN)
 		rc = file_materialise(fs, t.slot, clock_now());
 	else if (t.fd >= 0 && again)

@@ -1,6 +1,7 @@
 #include "fs/sched.h"
 #include "fs/epoch.h"
 #include "fs/fs.h"
+#include "fs/serve.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -81,6 +82,7 @@ int sched_admit(struct clawfs *fs, uint64_t bytes)
 	pthread_mutex_lock(&s->lock);
 	if (!policy_admit(&fs->config, s->used, bytes)) {
 		msec_t give_up = msec_add(clock_now(), ADMIT_WAIT_MS);
+		serve_waits(fs);
 		while (!policy_admit(&fs->config, s->used, bytes) && rc == 0) {
 			/* The lower refuses: its own error, promptly (P9). */
 			if (s->error) {
@@ -204,6 +206,7 @@ int sched_flush_below(struct clawfs *fs, uint32_t node, enum policy_cause cause)
 	msec_t give_up = msec_add(grace, FLUSH_ALL_MS);
 	int error = 0;
 
+	serve_waits(fs);
 	for (;;) {
 		struct want_all want = {.below = node, .rewriting = clock_now() >= grace, .end = cause == CAUSE_END};
 		struct slots list = {0};
@@ -248,6 +251,7 @@ static int sync_lower_dir(struct clawfs *fs, uint32_t dir)
 	/* In RAM only, as its class wants it, or removed. */
 	if (fd < 0)
 		return 0;
+	serve_waits(fs);
 	int rc = lower_sync_dir(&fs->lower, fd);
 	close(fd);
 	return rc;

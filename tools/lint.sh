@@ -33,17 +33,19 @@ for object in "$build"/obj/policy/*.o; do
 done
 
 step 'gcc -fanalyzer'
-for file in "${sources[@]}"; do
-	gcc "${flags[@]}" -Wall -Wextra -Werror -Wno-unused-parameter -O1 -fanalyzer -c "$file" -o /dev/null || failed=1
-done
+tools/each.sh gcc "${flags[@]}" -Wall -Wextra -Werror -Wno-unused-parameter -O1 -fanalyzer -o /dev/null -c -- \
+	"${sources[@]}" || failed=1
 
 step 'clang -Wall -Wextra'
-for file in "${sources[@]}"; do
-	clang "${flags[@]}" -Wall -Wextra -Werror -Wno-unused-parameter -fsyntax-only "$file" || failed=1
-done
+tools/each.sh clang "${flags[@]}" -Wall -Wextra -Werror -Wno-unused-parameter -fsyntax-only -- "${sources[@]}" || failed=1
 
 step 'clang-tidy'
-clang-tidy --quiet --warnings-as-errors='*' "${sources[@]}" -- "${flags[@]}" 2>/dev/null || failed=1
+# It wants the flags behind the file, so they come from a file of their own.
+tidy=$(mktemp -d)
+trap 'rm -rf "$tidy"' EXIT
+printf '%s\n' "${flags[@]}" "-I$PWD" >"$tidy/compile_flags.txt"
+tools/each.sh clang-tidy --quiet --warnings-as-errors='*' -p "$tidy" -- "${sources[@]}" >"$tidy/said" 2>&1 || failed=1
+grep -vE '^[0-9]+ warnings? generated\.$' "$tidy/said" || true
 
 step 'cppcheck'
 cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,portability --std=c11 -I. \
