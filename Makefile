@@ -95,7 +95,7 @@ fuzz-replay: $(FUZZ_BIN) ## the fuzz targets on their corpora, seconds
 model: $(BUILD)/clawfs $(BUILD)/model ## random operations on a mount and on a plain directory, compared
 	tests/model/run.sh $(BUILD)/clawfs $(BUILD)/model
 
-mount: $(BUILD)/clawfs $(BUILD)/clawfsctl ## real mounts, real programs
+mount: $(BUILD)/clawfs $(BUILD)/clawfsctl $(BENCH_BIN) ## real mounts, real programs
 	tests/mount/run.sh $(BUILD)/clawfs
 
 KILLS       ?= 100

@@ -21,8 +21,9 @@ bench_begin() {
 	for program in "$CLAWFS" "$LOAD"; do [ -x "$program" ] || die "$program is missing; build it first (make bench-build)"; done
 	[ "$(id -u)" -eq 0 ] || die "loop devices and mounts need root; run it with sudo"
 	[ -c /dev/fuse ] || die '/dev/fuse is missing; load the kernel module "fuse" or give the container the device'
-	[ "$(stat -f -c %T /dev/shm)" = tmpfs ] || die "/dev/shm is not a tmpfs; the images must be in RAM"
-	WORK=$(mktemp -d /dev/shm/clawfs-bench.XXXXXX)
+	local ram=${BENCH_RAM:-/dev/shm}
+	[ "$(stat -f -c %T "$ram" 2>/dev/null)" = tmpfs ] || die "$ram is not a tmpfs; the images must be in RAM (BENCH_RAM=DIR)"
+	WORK=$(mktemp -d "$ram/clawfs-bench.XXXXXX")
 	mkdir "$WORK/pids"
 	trap bench_end EXIT
 	trap 'exit 130' INT
