@@ -29,12 +29,15 @@ MODEL_SRC  := $(wildcard tests/model/*.c)
 FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN   := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 BENCH_BIN  := $(addprefix $(BUILD)/bench/,load ops slowcard)
+CRASH_TOOLS := blockrec cutimage
+CRASH_SRC  := $(filter-out $(CRASH_TOOLS:%=tests/crash/%.c),$(wildcard tests/crash/*.c))
+CRASH_BIN  := $(addprefix $(BUILD)/crash/,crash $(CRASH_TOOLS))
 CTL_SRC    := $(wildcard tools/clawfsctl/*.c)
 CTL_OBJ    := $(CTL_SRC:%.c=$(BUILD)/obj/%.o)
 C_FILES     = $(wildcard policy/*.[ch] fs/*.[ch] tests/*/*.[ch] tools/*/*.[ch])
 
 .DEFAULT_GOAL := all
-.PHONY: help deps deps-build all run bench bench-build bench-ops test unit fuzz fuzz-replay model mount asan tsan valgrind lint format install uninstall clean
+.PHONY: help deps deps-build all run bench bench-build bench-ops test unit fuzz fuzz-replay model mount crash asan tsan valgrind lint format install uninstall clean
 .DELETE_ON_ERROR:
 # Test tiers share mounts, loop devices and a small machine: one after the other.
 .NOTPARALLEL: test asan tsan
@@ -64,13 +67,16 @@ test: deps ## everything: all tiers, sanitizers, valgrind, lint
 	@$(MAKE) --no-print-directory valgrind
 	@$(MAKE) --no-print-directory model
 	@$(MAKE) --no-print-directory mount
+	@$(MAKE) --no-print-directory crash KILLS=10 CUTS=4 CUT_SECONDS=3
 	@$(MAKE) --no-print-directory asan
 
 unit: $(UNIT_BIN) ## cmocka, no mount, seconds
 	@tools/each.sh -- $(UNIT_BIN)
 
 # What each fuzz target links, besides itself.
-FUZZ_names := policy/logname.c policy/classify.c policy/types.c
+FUZZ_names := policy/logname.c policy/classify.c policy/rules.c policy/nearest.c policy/types.c
+FUZZ_conf := policy/alias.c policy/classify.c policy/config.c policy/conftext.c policy/nearest.c policy/options.c policy/rules.c policy/types.c
+FUZZ_jsonpos := policy/jsonpos.c
 FUZZ_zview := fs/zview.c fs/gunzip.c fs/lower.c
 CLANG      ?= clang
 FUZZ_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
@@ -89,8 +95,16 @@ fuzz-replay: $(FUZZ_BIN) ## the fuzz targets on their corpora, seconds
 model: $(BUILD)/clawfs $(BUILD)/model ## random operations on a mount and on a plain directory, compared
 	tests/model/run.sh $(BUILD)/clawfs $(BUILD)/model
 
-mount: $(BUILD)/clawfs $(BUILD)/clawfsctl ## real mounts, real programs
+mount: $(BUILD)/clawfs $(BUILD)/clawfsctl $(BENCH_BIN) ## real mounts, real programs
 	tests/mount/run.sh $(BUILD)/clawfs
+
+KILLS       ?= 100
+CUTS        ?= 20
+CUT_SECONDS ?= 10
+SEED        ?= 1
+crash: $(BUILD)/clawfs $(CRASH_BIN) ## kill -9 (KILLS=100) and power cuts (CUTS=20) under the mixed load, judged to the byte (SEED=1)
+	tests/crash/kills.sh $(BUILD)/clawfs $(BUILD)/crash kills=$(KILLS) seed=$(SEED)
+	tests/crash/cuts.sh $(BUILD)/clawfs $(BUILD)/crash fs=ext4 cuts=$(CUTS) seed=$(SEED) seconds=$(CUT_SECONDS)
 
 SAN := -O1 -g -fno-omit-frame-pointer
 
@@ -180,6 +194,16 @@ $(BUILD)/bench/%: $$(call bench_objects,$$*)
 	@echo '  LD $@'
 	@$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) $^ -o $@ $(LIBS) -lm
 
+$(BUILD)/crash/crash: $(CRASH_SRC) $(wildcard tests/crash/*.h) $(BUILD)/.flags
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(STD) $(WARN) -O1 -g $(CRASH_SRC) -o $@ -lsqlite3 -lpthread
+
+$(BUILD)/crash/%: tests/crash/%.c tests/crash/blocklog.h $(BUILD)/.flags
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(STD) $(WARN) $(FUSE_CFLAGS) -O1 -g $< -o $@ $(LIBS)
+
 # For tests/measure/gzip.sh.
 $(BUILD)/measure/gzip: tests/measure/gzip.c $(BUILD)/libclawfs.a
 	@mkdir -p $(@D)
@@ -193,5 +217,4 @@ $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard fs/*.[ch] policy/*.[ch])
 	@$(CLANG) $(STD) $(WARN) $(FUZZ_FLAGS) $< $(FUZZ_$*) -o $@ -lz -lpthread
 
 -include $(patsubst tools/%.c,$(BUILD)/obj/tools/%.d,$(wildcard tools/bench/*.c))
--include $(POLICY_OBJ:.o=.d) $(FS_OBJ:.o=.d) $(UNIT_BIN:=.d)
 -include $(POLICY_OBJ:.o=.d) $(FS_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT_BIN:=.d)

@@ -1,5 +1,6 @@
 #include "fs/control.h"
 #include "fs/dirty.h"
+#include "fs/reload.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -11,8 +12,8 @@ static const struct {
 	mode_t mode;
 } entries[] = {
 	[NODE_CTL_DIR] = {CONTROL_DIR, S_IFDIR | 0555},	  [NODE_CTL_STATS] = {"stats", S_IFREG | 0440},
-	[NODE_CTL_JSON] = {"stats.json", S_IFREG | 0440}, [NODE_CTL_CONTROL] = {"control", S_IFREG | 0600},
-	[NODE_CTL_DIRTY] = {"dirty", S_IFREG | 0400},
+	[NODE_CTL_JSON] = {"stats.json", S_IFREG | 0440}, [NODE_CTL_CONFIG] = {"config", S_IFREG | 0440},
+	[NODE_CTL_CONTROL] = {"control", S_IFREG | 0600}, [NODE_CTL_DIRTY] = {"dirty", S_IFREG | 0400},
 };
 
 uint32_t control_find(const char *name)
@@ -181,7 +182,7 @@ static void write_text(struct clawfs *fs, struct listing *out, msec_t now, const
 		     fs->upper.path, (int)getpid());
 	listing_text(out, "uptime %lld:%02lld:%02lld, %.1f of %.1f MiB RAM in use%s%s\n", (long long)(uptime / 3600000),
 		     (long long)(uptime / 60000 % 60), (long long)(uptime / 1000 % 60), (double)used / 1048576,
-		     (double)fs->config.ram_max / 1048576, refused->error ? "; THE LOWER REFUSES: " : "",
+		     (double)CONFIG(fs, ram_max) / 1048576, refused->error ? "; THE LOWER REFUSES: " : "",
 		     refused->error ? strerror(-refused->error) : "");
 	if (refused->files)
 		listing_text(out, "%u files are kept in RAM for that; tried again in %.1f s\n", refused->files,
@@ -255,7 +256,7 @@ static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const
 	json_member(out, "upper", fs->upper.path);
 	listing_text(out,
 		     "\"uptime_ms\":%lld,\"ram_used\":%llu,\"ram_max\":%lld,\"lower_error\":%d,\"refused_files\":%u,",
-		     (long long)uptime, (unsigned long long)used, (long long)fs->config.ram_max, -refused->error,
+		     (long long)uptime, (unsigned long long)used, (long long)CONFIG(fs, ram_max), -refused->error,
 		     refused->files);
 	listing_text(out, "\"passthrough\":{\"active\":%s,\"opens\":%llu},\"classes\":{",
 		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "true" : "false",
@@ -288,6 +289,10 @@ struct listing *control_read(struct clawfs *fs, uint32_t node, msec_t now)
 
 	if (!out)
 		return NULL;
+	if (node == NODE_CTL_CONFIG) {
+		reload_show(fs, out);
+		return out;
+	}
 	if (node == NODE_CTL_DIRTY) {
 		dirty_list(fs, out, now);
 		return out;

@@ -1,4 +1,4 @@
-/* .clawfs at the mount's root: `stats`, `stats.json`, `dirty` to read, `control` to
+/* .clawfs at the mount's root: `stats`, `stats.json`, `config`, `dirty` to read, `control` to
  * write. Not listed; owned by the owner of the mounted directory; `control` and
  * `dirty`, which names files of any directory, are the owner's alone (P10). */
 #ifndef CLAWFS_CONTROL_H
@@ -10,7 +10,14 @@
 	"."                                                                                                            \
 	"clawfs"
 
-enum { NODE_CTL_STATS = NODE_CTL_DIR + 1, NODE_CTL_JSON, NODE_CTL_CONTROL, NODE_CTL_DIRTY, NODE_CTL_END };
+enum {
+	NODE_CTL_STATS = NODE_CTL_DIR + 1,
+	NODE_CTL_JSON,
+	NODE_CTL_CONTROL,
+	NODE_CTL_DIRTY,
+	NODE_CTL_CONFIG,
+	NODE_CTL_END
+};
 
 /* The virtual node of that name in .clawfs, or 0. */
 uint32_t control_find(const char *name);

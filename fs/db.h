@@ -86,6 +86,9 @@ struct dbs {
 int dbs_init(struct clawfs *fs);
 void dbs_fini(struct clawfs *fs);
 
+/* Takes the rules of the steward's visits from the configuration. dbs.lock held, once there are threads. */
+void db_rules_set(struct clawfs *fs);
+
 struct db *db_at(struct clawfs *fs, uint32_t index);
 
 /* --- recognising --------------------------------------------------------- */

@@ -432,8 +432,10 @@ static void take_descriptor(struct clawfs *fs, struct job *job)
 		if (f->fd_rd >= 0)
 			close(f->fd_rd);
 		f->fd_rd = f->fd_wr = -1;
-		/* What was flushed while it was rewritten is newer than the version before. */
-		file_unmark(fs, job->slot);
+		/* What was flushed while it was rewritten is newer than the version before. A rewrite that began
+		 * later still needs that. */
+		if (job->rewriting)
+			file_unmark(fs, job->slot);
 	}
 	pthread_rwlock_unlock(&f->lock);
 }

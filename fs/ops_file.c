@@ -111,7 +111,7 @@ static void reply_create(fuse_req_t req, uint32_t node, uint32_t slot, const str
 		.ino = node,
 		.attr = *st,
 		.attr_timeout = attr_seconds(fs, node),
-		.entry_timeout = CACHE_SECONDS,
+		.entry_timeout = entry_seconds(fs),
 	};
 	int rc = index ? 0 : -ENFILE;
 

@@ -3,6 +3,7 @@
 #include "fs/mount.h"
 #include "fs/ops.h"
 #include "fs/recover.h"
+#include "fs/reload.h"
 #include "fs/rescue.h"
 #include "fs/serve.h"
 #include "fs/steward.h"
@@ -112,7 +113,7 @@ static void wake_up(int sig)
 }
 
 /* SIGTERM, SIGINT: flush while the mount still serves, then end it. SIGPWR:
- * flush now. SIGHUP: nothing to re-read yet. */
+ * flush now. SIGHUP: read the configuration again. */
 static void *signal_thread(void *arg)
 {
 	struct signals *s = arg;
@@ -128,7 +129,7 @@ static void *signal_thread(void *arg)
 		if (__atomic_load_n(&s->ended, __ATOMIC_ACQUIRE))
 			return NULL;
 		if (sig == SIGHUP) {
-			log_info(s->fs->log, "SIGHUP: nothing to re-read");
+			reload(s->fs);
 			continue;
 		}
 		log_info(s->fs->log, "%s: flushing", strsignal(sig));
@@ -204,7 +205,7 @@ static void rescue(struct clawfs *fs, int error)
 {
 	struct rescue_saved saved;
 	char why[512], *text = NULL;
-	int rc = rescue_save(fs, fs->config.rescue_dir, time(NULL), &saved, why, sizeof(why));
+	int rc = rescue_save(fs, fs->rescue_dir, time(NULL), &saved, why, sizeof(why));
 
 	if (rc < 0)
 		rc = asprintf(
@@ -248,12 +249,14 @@ static int drain(struct clawfs *fs)
 
 static int run(struct clawfs *fs, const struct options *opt)
 {
+	const char *logfile = fs->config.logfile;
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	char why[512] = "";
 	int status = 1, rc;
 	bool keep;
 
-	if (rescue_prepare(fs->config.rescue_dir, sizeof(fs->config.rescue_dir), why, sizeof(why)) < 0) {
+	snprintf(fs->rescue_dir, sizeof(fs->rescue_dir), "%s", fs->config.rescue_dir);
+	if (rescue_prepare(fs->rescue_dir, sizeof(fs->rescue_dir), why, sizeof(why)) < 0) {
 		fprintf(stderr, "clawfs: %s\n", why);
 		return 1;
 	}
@@ -301,10 +304,10 @@ static int run(struct clawfs *fs, const struct options *opt)
 		fprintf(stderr, "clawfs: %s: %s\n", fs->mountpoint, why);
 		goto out_session;
 	}
-	if (fs->live_fd >= 0 || opt->logfile[0]) {
-		rc = log_redirect(fs->log, opt->logfile[0] ? opt->logfile : NULL);
+	if (fs->live_fd >= 0 || logfile[0]) {
+		rc = log_redirect(fs->log, logfile[0] ? logfile : NULL);
 		if (rc < 0) {
-			fprintf(stderr, "clawfs: logfile %s: %s; name a file that you may write\n", opt->logfile,
+			fprintf(stderr, "clawfs: logfile %s: %s; name a file that you may write\n", logfile,
 				strerror(-rc));
 			fuse_session_unmount(fs->session);
 			goto out_session;
@@ -336,7 +339,20 @@ out_lower:
 	return status;
 }
 
-int session_run(const struct options *opt)
+/* A private copy, which SIGHUP replaces. */
+static bool take_settings(struct clawfs *fs, const struct options *opt)
+{
+	fs->layers = &opt->layers;
+	fs->config = opt->settings.config;
+	fs->settings = malloc(sizeof(*fs->settings));
+	if (fs->settings)
+		*fs->settings = opt->settings;
+	else
+		fprintf(stderr, "clawfs: out of memory\n");
+	return fs->settings != NULL;
+}
+
+int session_run(struct options *opt)
 {
 	struct clawfs *fs = calloc(1, sizeof(*fs));
 	int status = 1;
@@ -349,13 +365,17 @@ int session_run(const struct options *opt)
 	fs->lower.root = fs->lower.temp = -1;
 	fs->upper.dir = -1;
 	fs->live_fd = -1;
-	fs->config = opt->config;
-	fs->allow_other = opt->allow_other;
-	if (mount_check(fs, opt) == 0) {
-		status = opt->foreground ? -1 : go_background(&fs->live_fd);
+	pthread_mutex_init(&fs->reload, NULL);
+	if (mount_resolve(fs, opt) == 0) {
+		if (!options_load(opt, fs->source))
+			status = 2;
+		else if (mount_check(opt) == 0 && take_settings(fs, opt))
+			status = opt->foreground ? -1 : go_background(&fs->live_fd);
 		if (status < 0)
 			status = run(fs, opt);
 	}
+	pthread_mutex_destroy(&fs->reload);
+	free(fs->settings);
 	log_destroy(fs->log);
 	free(fs);
 	return status;

@@ -5,11 +5,11 @@ set -euo pipefail
 
 build=(gcc make pkg-config libc6-dev libfuse3-dev fuse3 libsqlite3-dev zlib1g-dev)
 # libclang-rt-dev: libFuzzer and clang's sanitizers.
-test=(libcmocka-dev clang libclang-rt-dev clang-tidy clang-format cppcheck valgrind rsync git sqlite3 xfsprogs e2fsprogs psmisc strace
+test=(libcmocka-dev clang libclang-rt-dev clang-tidy clang-format cppcheck valgrind rsync git sqlite3 xfsprogs btrfs-progs e2fsprogs psmisc strace
 	util-linux mount procps)
 
 # dpkg-dev's unpacking is not needed for passthrough_ll's source, xz is.
-bench=(eatmydata rsync xfsprogs e2fsprogs util-linux mount tar xz-utils)
+bench=(eatmydata rsync xfsprogs btrfs-progs e2fsprogs util-linux mount tar xz-utils)
 
 case ${1:-} in
 build) wanted=("${build[@]}") ;;
