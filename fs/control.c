@@ -59,7 +59,21 @@ struct gauge {
 	msec_t oldest; /* first change that the lower misses; MSEC_NEVER */
 };
 
-static void read_gauges(struct clawfs *fs, struct gauge gauge[CLASS_COUNT], uint64_t *used, int *error)
+/* What the lower refuses (P9). */
+struct refusal {
+	int error; /* negative errno of one of them; 0: nothing is refused */
+	unsigned files;
+	msec_t next; /* when it is tried again */
+};
+
+static void refusal_add(struct refusal *r, const struct policy_file *p)
+{
+	r->error = p->error;
+	r->files++;
+	r->next = msec_min(r->next, p->retry_at);
+}
+
+static void read_gauges(struct clawfs *fs, struct gauge gauge[CLASS_COUNT], uint64_t *used, struct refusal *refused)
 {
 	uint32_t end = shm_table_end(fs->files);
 
@@ -74,14 +88,22 @@ static void read_gauges(struct clawfs *fs, struct gauge gauge[CLASS_COUNT], uint
 			g->files++;
 			g->dirty_bytes += f->ram;
 			g->oldest = msec_min(g->oldest, msec_min(f->policy.first, f->policy.in_flight_first));
+			if (f->policy.failures)
+				refusal_add(refused, &f->policy);
 		}
 		pthread_mutex_unlock(&fs->sched.lock);
 		pthread_mutex_unlock(&fs->attach);
 	}
 	pthread_mutex_lock(&fs->sched.lock);
 	*used = fs->sched.used;
-	*error = fs->sched.error;
 	pthread_mutex_unlock(&fs->sched.lock);
+	/* Which databases they are is said further down. */
+	end = shm_table_end(fs->dbs.table);
+	pthread_mutex_lock(&fs->dbs.lock);
+	for (uint32_t i = 1; i < end; i++)
+		if (db_at(fs, i)->node && db_at(fs, i)->barrier.error)
+			refused->error = db_at(fs, i)->barrier.error;
+	pthread_mutex_unlock(&fs->dbs.lock);
 }
 
 /* Of all classes, what waits for a flush: 0 dirty bytes means that a power cut
@@ -153,14 +175,18 @@ static void text_flushes(struct listing *out, const struct stats_class stats[])
 }
 
 static void write_text(struct clawfs *fs, struct listing *out, msec_t now, const struct gauge gauge[], uint64_t used,
-		       int error, const struct stats_class total[], const struct stats_class minute[], int64_t uptime)
+		       const struct refusal *refused, const struct stats_class total[],
+		       const struct stats_class minute[], int64_t uptime)
 {
 	listing_text(out, "clawfs " CLAWFS_VERSION " on %s, lower %s, upper %s, pid %d\n", fs->mountpoint, fs->source,
 		     fs->upper.path, (int)getpid());
 	listing_text(out, "uptime %lld:%02lld:%02lld, %.1f of %.1f MiB RAM in use%s%s\n", (long long)(uptime / 3600000),
 		     (long long)(uptime / 60000 % 60), (long long)(uptime / 1000 % 60), (double)used / 1048576,
-		     (double)CONFIG(fs, ram_max) / 1048576, error ? "; THE LOWER REFUSES: " : "",
-		     error ? strerror(-error) : "");
+		     (double)CONFIG(fs, ram_max) / 1048576, refused->error ? "; THE LOWER REFUSES: " : "",
+		     refused->error ? strerror(-refused->error) : "");
+	if (refused->files)
+		listing_text(out, "%u files are kept in RAM for that; tried again in %.1f s\n", refused->files,
+			     (double)(refused->next > now ? refused->next - now : 0) / 1000);
 	listing_text(out, "kernel passthrough %s, %llu opens\n",
 		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "on" : "off",
 		     (unsigned long long)__atomic_load_n(&fs->passthrough.opens, __ATOMIC_RELAXED));
@@ -221,14 +247,17 @@ static void json_member(struct listing *out, const char *key, const char *value)
 }
 
 static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const struct gauge gauge[], uint64_t used,
-		       int error, const struct stats_class total[], const struct stats_class minute[], int64_t uptime)
+		       const struct refusal *refused, const struct stats_class total[],
+		       const struct stats_class minute[], int64_t uptime)
 {
 	listing_text(out, "{\"version\":\"" CLAWFS_VERSION "\",\"pid\":%d,", (int)getpid());
 	json_member(out, "mountpoint", fs->mountpoint);
 	json_member(out, "source", fs->source);
 	json_member(out, "upper", fs->upper.path);
-	listing_text(out, "\"uptime_ms\":%lld,\"ram_used\":%llu,\"ram_max\":%lld,\"lower_error\":%d,",
-		     (long long)uptime, (unsigned long long)used, (long long)CONFIG(fs, ram_max), -error);
+	listing_text(out,
+		     "\"uptime_ms\":%lld,\"ram_used\":%llu,\"ram_max\":%lld,\"lower_error\":%d,\"refused_files\":%u,",
+		     (long long)uptime, (unsigned long long)used, (long long)CONFIG(fs, ram_max), -refused->error,
+		     refused->files);
 	listing_text(out, "\"passthrough\":{\"active\":%s,\"opens\":%llu},\"classes\":{",
 		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "true" : "false",
 		     (unsigned long long)__atomic_load_n(&fs->passthrough.opens, __ATOMIC_RELAXED));
@@ -256,7 +285,7 @@ struct listing *control_read(struct clawfs *fs, uint32_t node, msec_t now)
 	struct stats_class total[CLASS_COUNT], minute[CLASS_COUNT];
 	int64_t uptime;
 	uint64_t used;
-	int error;
+	struct refusal refused = {.next = MSEC_NEVER};
 
 	if (!out)
 		return NULL;
@@ -268,12 +297,12 @@ struct listing *control_read(struct clawfs *fs, uint32_t node, msec_t now)
 		dirty_list(fs, out, now);
 		return out;
 	}
-	read_gauges(fs, gauge, &used, &error);
+	read_gauges(fs, gauge, &used, &refused);
 	stats_read(fs->stats, now, total, minute, &uptime);
 	if (node == NODE_CTL_STATS)
-		write_text(fs, out, now, gauge, used, error, total, minute, uptime);
+		write_text(fs, out, now, gauge, used, &refused, total, minute, uptime);
 	else if (node == NODE_CTL_JSON)
-		write_json(fs, out, now, gauge, used, error, total, minute, uptime);
+		write_json(fs, out, now, gauge, used, &refused, total, minute, uptime);
 	return out;
 }
 
