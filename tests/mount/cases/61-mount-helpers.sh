@@ -98,7 +98,7 @@ done
 # --- what mount and umount may add ----------------------------------------------
 mount --fake -t clawfs "$LOWER" "$MNT" -o "upper=$UPPER"
 refute mounted "$MNT"
-mount -n -v -t clawfs "$LOWER" "$MNT" -o "$long,uhelper=clawfs,upper=$UPPER"
+mount -v -t clawfs "$LOWER" "$MNT" -o "$long,uhelper=clawfs,upper=$UPPER"
 refute mount -o remount,noexec "$MNT" 2>"$CASE_DIR/err"
 assert grep -q "option remount: a mount's options cannot be changed" "$CASE_DIR/err"
 there_and_back -n
