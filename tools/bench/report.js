@@ -1,9 +1,10 @@
 'use strict';
-// report.js RAW OUT: puts the pieces that run.sh left in RAW together: OUT/bench.json and a
+// report.js RAW OUT: puts the pieces that run.sh left in RAW together: OUT/bench.json, OUT/bench.html, and a
 // table on stdout. Exit status 0 also when a bound is missed: it is a measurement.
 const fs = require('fs');
 const os = require('os');
 const path = require('path');
+const { page } = require('./page.js');
 const { print } = require('./table.js');
 
 const [raw, out] = process.argv.slice(2);
@@ -133,5 +134,6 @@ const result = {
   configurations,
 };
 fs.writeFileSync(path.join(out, 'bench.json'), `${JSON.stringify(result, null, 2)}\n`);
+fs.writeFileSync(path.join(out, 'bench.html'), page(result));
 print(result);
-console.log(`\n${path.join(out, 'bench.json')}`);
+console.log(`\n${path.join(out, 'bench.json')}, ${path.join(out, 'bench.html')}`);
