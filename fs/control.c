@@ -153,14 +153,18 @@ static void json_blockdev(const struct clawfs *fs, struct listing *out)
 }
 
 static void write_text(struct clawfs *fs, struct listing *out, msec_t now, const struct gauge gauge[], uint64_t used,
-		       int error, const struct stats_class total[], const struct stats_class minute[], int64_t uptime)
+		       const struct refusal *refused, const struct stats_class total[],
+		       const struct stats_class minute[], int64_t uptime)
 {
 	listing_text(out, "clawfs " CLAWFS_VERSION " on %s, lower %s, upper %s, pid %d\n", fs->mountpoint, fs->source,
 		     fs->upper.path, (int)getpid());
 	listing_text(out, "uptime %lld:%02lld:%02lld, %.1f of %.1f MiB RAM in use%s%s\n", (long long)(uptime / 3600000),
 		     (long long)(uptime / 60000 % 60), (long long)(uptime / 1000 % 60), (double)used / 1048576,
-		     (double)CONFIG(fs, ram_max) / 1048576, error ? "; THE LOWER REFUSES: " : "",
-		     error ? strerror(-error) : "");
+		     (double)CONFIG(fs, ram_max) / 1048576, refused->error ? "; THE LOWER REFUSES: " : "",
+		     refused->error ? strerror(-refused->error) : "");
+	if (refused->files)
+		listing_text(out, "%u files are kept in RAM for that; tried again in %.1f s\n", refused->files,
+			     (double)(refused->next > now ? refused->next - now : 0) / 1000);
 	listing_text(out, "kernel passthrough %s, %llu opens\n",
 		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "on" : "off",
 		     (unsigned long long)__atomic_load_n(&fs->passthrough.opens, __ATOMIC_RELAXED));
@@ -222,14 +226,17 @@ static void json_member(struct listing *out, const char *key, const char *value)
 }
 
 static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const struct gauge gauge[], uint64_t used,
-		       int error, const struct stats_class total[], const struct stats_class minute[], int64_t uptime)
+		       const struct refusal *refused, const struct stats_class total[],
+		       const struct stats_class minute[], int64_t uptime)
 {
 	listing_text(out, "{\"version\":\"" CLAWFS_VERSION "\",\"pid\":%d,", (int)getpid());
 	json_member(out, "mountpoint", fs->mountpoint);
 	json_member(out, "source", fs->source);
 	json_member(out, "upper", fs->upper.path);
-	listing_text(out, "\"uptime_ms\":%lld,\"ram_used\":%llu,\"ram_max\":%lld,\"lower_error\":%d,",
-		     (long long)uptime, (unsigned long long)used, (long long)CONFIG(fs, ram_max), -error);
+	listing_text(out,
+		     "\"uptime_ms\":%lld,\"ram_used\":%llu,\"ram_max\":%lld,\"lower_error\":%d,\"refused_files\":%u,",
+		     (long long)uptime, (unsigned long long)used, (long long)CONFIG(fs, ram_max), -refused->error,
+		     refused->files);
 	listing_text(out, "\"passthrough\":{\"active\":%s,\"opens\":%llu},\"classes\":{",
 		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "true" : "false",
 		     (unsigned long long)__atomic_load_n(&fs->passthrough.opens, __ATOMIC_RELAXED));
@@ -257,14 +264,14 @@ static void write_stats(struct clawfs *fs, struct listing *out, uint32_t node, m
 	struct stats_class total[CLASS_COUNT], minute[CLASS_COUNT];
 	int64_t uptime;
 	uint64_t used;
-	int error;
+	struct refusal refused = {.next = MSEC_NEVER};
 
-	gauges_read(fs, gauge, &used, &error);
+	gauges_read(fs, gauge, &used, &refused);
 	stats_read(fs->stats, now, total, minute, &uptime);
 	if (node == NODE_CTL_STATS)
-		write_text(fs, out, now, gauge, used, error, total, minute, uptime);
+		write_text(fs, out, now, gauge, used, &refused, total, minute, uptime);
 	else
-		write_json(fs, out, now, gauge, used, error, total, minute, uptime);
+		write_json(fs, out, now, gauge, used, &refused, total, minute, uptime);
 }
 
 struct listing *control_read(struct clawfs *fs, uint32_t node, msec_t now)

@@ -260,9 +260,10 @@ bool db_wal_may_pass(struct clawfs *fs, uint32_t node)
 	if (db_role_of(fs, node, &index) != DB_ROLE_WAL)
 		return true;
 	pthread_mutex_lock(&fs->dbs.lock);
-	bool lax = db_at(fs, index)->lax;
+	/* After a sync that failed its pages are written again, and for that it must be held still. */
+	bool may = !db_at(fs, index)->lax && !db_at(fs, index)->barrier.failures;
 	pthread_mutex_unlock(&fs->dbs.lock);
-	return !lax;
+	return may;
 }
 
 /* The database itself is written past us: it was none when it was opened. Tree lock held. */

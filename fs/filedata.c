@@ -233,6 +233,8 @@ static int truncate_step(struct clawfs *fs, uint32_t slot, off_t size, bool mark
 				return rc;
 			/* The page with the new end is brought along by the hole's rule. */
 			f->flushed = size;
+			if (f->marked)
+				upper_mark_tail(&fs->upper, f->marked, size);
 			off_t start = PAGE_FLOOR(size);
 			char page[4096];
 			rc = file_open_lower(fs, f, true, false, true);

@@ -70,6 +70,7 @@ struct clawfs {
 	int live_fd;	     /* where to say that the mount is live; -1 */
 	char source[4096];
 	char mountpoint[4096];
+	char rescue_dir[4096];
 	unsigned dirfds_max;
 	unsigned left_out;  /* entries of an earlier mount that could not be taken over: the upper is kept */
 	bool log_elsewhere; /* in the foreground with a log of its own: stderr is read by somebody else */

@@ -1,6 +1,13 @@
 #include "fs/gauge.h"
 
-void gauges_read(struct clawfs *fs, struct gauge gauge[CLASS_COUNT], uint64_t *used, int *error)
+static void refusal_add(struct refusal *r, const struct policy_file *p)
+{
+	r->error = p->error;
+	r->files++;
+	r->next = msec_min(r->next, p->retry_at);
+}
+
+void gauges_read(struct clawfs *fs, struct gauge gauge[CLASS_COUNT], uint64_t *used, struct refusal *refused)
 {
 	uint32_t end = shm_table_end(fs->files);
 
@@ -15,14 +22,22 @@ void gauges_read(struct clawfs *fs, struct gauge gauge[CLASS_COUNT], uint64_t *u
 			g->files++;
 			g->dirty_bytes += f->ram;
 			g->oldest = msec_min(g->oldest, msec_min(f->policy.first, f->policy.in_flight_first));
+			if (f->policy.failures)
+				refusal_add(refused, &f->policy);
 		}
 		pthread_mutex_unlock(&fs->sched.lock);
 		pthread_mutex_unlock(&fs->attach);
 	}
 	pthread_mutex_lock(&fs->sched.lock);
 	*used = fs->sched.used;
-	*error = fs->sched.error;
 	pthread_mutex_unlock(&fs->sched.lock);
+	/* Which databases they are is said further down. */
+	end = shm_table_end(fs->dbs.table);
+	pthread_mutex_lock(&fs->dbs.lock);
+	for (uint32_t i = 1; i < end; i++)
+		if (db_at(fs, i)->node && db_at(fs, i)->barrier.error)
+			refused->error = db_at(fs, i)->barrier.error;
+	pthread_mutex_unlock(&fs->dbs.lock);
 }
 
 struct gauge gauge_sum(const struct gauge gauge[CLASS_COUNT])

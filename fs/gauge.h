@@ -10,8 +10,16 @@ struct gauge {
 	msec_t oldest; /* first change that the lower misses; MSEC_NEVER */
 };
 
-/* Of each class, with the RAM in use and the lower's last error (negative errno, 0). Walks all files; no lock held. */
-void gauges_read(struct clawfs *fs, struct gauge gauge[CLASS_COUNT], uint64_t *used, int *error);
+/* What the lower refuses (P9). */
+struct refusal {
+	int error; /* negative errno of one of them; 0: nothing is refused */
+	unsigned files;
+	msec_t next; /* when it is tried again; MSEC_NEVER */
+};
+
+/* Of each class, with the RAM in use and what is refused; `refused` comes as {.next = MSEC_NEVER}. Walks all files; no
+ * lock held. */
+void gauges_read(struct clawfs *fs, struct gauge gauge[CLASS_COUNT], uint64_t *used, struct refusal *refused);
 
 /* Of all classes, what waits for a flush: 0 dirty bytes means that a power cut costs nothing. Volatile files wait for
  * none. */

@@ -65,15 +65,17 @@ static void write_state(struct clawfs *fs, struct listing *out, msec_t now, int6
 {
 	struct gauge gauges[CLASS_COUNT];
 	uint64_t used;
-	int error;
+	struct refusal refused = {.next = MSEC_NEVER};
 
-	gauges_read(fs, gauges, &used, &error);
+	gauges_read(fs, gauges, &used, &refused);
 	family(out, "build_info", "gauge", NULL, "Which clawfs this is; always 1.");
 	listing_text(out, "clawfs_build_info{version=\"" CLAWFS_VERSION "\"} 1\n");
 	gauge(out, "uptime_seconds", "seconds", "Since the mount.", (double)uptime / 1000);
 	gauge(out, "ram_used_bytes", "bytes", "RAM that holds files.", (double)used);
 	gauge(out, "ram_limit_bytes", "bytes", "ram_max.", (double)CONFIG(fs, ram_max));
-	gauge(out, "lower_refuses", NULL, "1 while the lower's last flush has failed.", error != 0);
+	gauge(out, "lower_refuses", NULL, "1 while the lower refuses something, which is tried again.",
+	      refused.error != 0);
+	gauge(out, "refused_files", NULL, "Files that the lower refuses.", refused.files);
 	gauge(out, "passthrough_active", NULL, "1 while the kernel reads and writes files of class through itself.",
 	      __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE));
 	counter(out, "passthrough_opens", NULL, "Opened files that the kernel reads and writes itself.",

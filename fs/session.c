@@ -205,7 +205,7 @@ static void rescue(struct clawfs *fs, int error)
 {
 	struct rescue_saved saved;
 	char why[512], *text = NULL;
-	int rc = rescue_save(fs, fs->config.rescue_dir, time(NULL), &saved, why, sizeof(why));
+	int rc = rescue_save(fs, fs->rescue_dir, time(NULL), &saved, why, sizeof(why));
 
 	if (rc < 0)
 		rc = asprintf(
@@ -255,7 +255,8 @@ static int run(struct clawfs *fs, const struct options *opt)
 	int status = 1, rc;
 	bool keep;
 
-	if (rescue_prepare(fs->config.rescue_dir, sizeof(fs->config.rescue_dir), why, sizeof(why)) < 0) {
+	snprintf(fs->rescue_dir, sizeof(fs->rescue_dir), "%s", fs->config.rescue_dir);
+	if (rescue_prepare(fs->rescue_dir, sizeof(fs->rescue_dir), why, sizeof(why)) < 0) {
 		fprintf(stderr, "clawfs: %s\n", why);
 		return 1;
 	}
