@@ -20,6 +20,7 @@
 #ifndef CLAWFS_FS_H
 #define CLAWFS_FS_H
 
+#include "fs/blockdev.h"
 #include "fs/clock.h"
 #include "fs/db.h"
 #include "fs/device.h"
@@ -62,6 +63,8 @@ struct clawfs {
 	struct listing **listings; /* by handle index; process memory */
 	struct fuse_session *session;
 	struct passthrough passthrough;
+	struct blockdev blockdev; /* the lower's device when it was mounted */
+	bool blockdev_known;
 	struct device device;
 	struct serve *serve;   /* while requests are served; NULL */
 	dev_t mount_dev;       /* st_dev of what is mounted; 0 before */
