@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -394,6 +395,8 @@ int session_run(struct options *opt)
 		free(fs);
 		return 1;
 	}
+	/* Modes come with the requests, and the kernel has taken the caller's umask from them. */
+	umask(0);
 	fs->lower.root = fs->lower.temp = -1;
 	fs->upper.dir = -1;
 	fs->live_fd = -1;

@@ -146,6 +146,19 @@ assert_eq "$(tail -n 1 "$MNT/a.log")" kept
 umount "$MNT"
 assert_eq "$(tail -n 1 "$LOWER/a.log")" kept
 
+# The same without the umount, while the kernel still knows the root's attributes.
+mount -t clawfs "$LOWER" "$MNT" -o "$long,uhelper=clawfs,upper=$UPPER"
+echo again >>"$MNT/a.log"
+pid=$(stats pid)
+stat "$MNT" >/dev/null
+kill -9 "$pid"
+wait_until gone "$pid"
+mount -t clawfs "$LOWER" "$MNT" -o "$long,uhelper=clawfs,upper=$UPPER"
+assert_eq "$(tail -n 1 "$MNT/a.log")" again
+umount "$MNT"
+assert_eq "$(tail -n 1 "$LOWER/a.log")" again
+refute mounted "$MNT"
+
 # --- a user who may (fstab says so) ----------------------------------------------
 mkdir "$CASE_DIR/hers"
 chown "$ALICE:$ALICE" "$CASE_DIR/hers"
