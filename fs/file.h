@@ -58,6 +58,7 @@ struct file {
 	int fd_up;    /* in the upper; -1 */
 	off_t flushed;
 	uint64_t marked;  /* inode of fd_up while before/ has a mark for it; 0 */
+	uint64_t committing; /* inode that a flush is about to give the name on the lower; 0 */
 	uint64_t version; /* counts changes of content */
 	/* sched lock */
 	struct policy_file policy;

@@ -18,6 +18,7 @@
 
 #include "fs/clock.h"
 #include "fs/db.h"
+#include "fs/fdset.h"
 #include "fs/file.h"
 #include "fs/handle.h"
 #include "fs/log.h"
@@ -25,6 +26,7 @@
 #include "fs/node.h"
 #include "fs/passthrough.h"
 #include "fs/sched.h"
+#include "fs/shared.h"
 #include "fs/stats.h"
 #include "fs/upper.h"
 #include "policy/policy.h"
@@ -37,6 +39,7 @@ struct clawfs {
 	struct policy_config config;
 	struct log *log;
 	struct stats *stats;
+	struct shared *shared; /* what outlives a worker, besides the tables */
 	struct lower lower;
 	struct upper upper;
 	pthread_rwlock_t tree;
@@ -50,7 +53,9 @@ struct clawfs {
 	struct listing **listings; /* by handle index; process memory */
 	struct fuse_session *session;
 	struct passthrough passthrough;
+	struct fdset kept;  /* descriptors that are the supervisor's */
 	dev_t mount_dev; /* st_dev of what is mounted; 0 before */
+	bool log_ready;	 /* the log goes where it belongs */
 	int live_fd;	 /* where to say that the mount is live; -1 */
 	char source[4096];
 	char mountpoint[4096];
@@ -75,9 +80,6 @@ static inline struct node *fs_node(struct clawfs *fs, uint32_t node)
 {
 	return node_at(&fs->nodes, node);
 }
-
-/* The kernel has answered the mount: whoever started us may go on. session.c */
-void session_is_live(struct clawfs *fs);
 
 /* Keeps its reading lock from starving writers; see fs.c. */
 void rwlock_init(pthread_rwlock_t *lock);

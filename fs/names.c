@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -229,6 +230,7 @@ static int create_locked(struct clawfs *fs, struct caller who, uint32_t parent, 
 	enum policy_class cls = file_classify(fs, parent, name);
 	int rc;
 
+	intent_make(fs, parent, name, !class_is_cached(cls));
 	if (class_is_cached(cls)) {
 		rc = make_upper_file(fs, who, parent, name, mode, cls, node);
 		if (rc < 0)
@@ -280,6 +282,9 @@ int fs_create(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		rc = give(fs, *node, st);
 		given_up = rc < 0;
 	}
+	if (rc == 0 && *created)
+		request_made(*node);
+	intent_clear(fs);
 	pthread_rwlock_unlock(&fs->tree);
 	if (given_up) {
 		struct handle h = {.node = *node, .file = *slot, .flags = (uint32_t)flags};
@@ -335,6 +340,7 @@ int fs_mknod(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 	if (rc < 0)
 		goto out;
 	enum policy_class cls = S_ISREG(mode) ? file_classify(fs, parent, name) : CLASS_THROUGH;
+	intent_make(fs, parent, name, !class_is_cached(cls) && dir_on_lower(fs, parent));
 	if (class_is_cached(cls)) {
 		rc = make_upper_file(fs, who, parent, name, mode, cls, node);
 		if (rc == 0) {
@@ -359,6 +365,7 @@ int fs_mknod(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 	}
 	if (rc == 0)
 		rc = give(fs, *node, st);
+	intent_end(fs, rc, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
@@ -371,6 +378,7 @@ int fs_symlink(struct clawfs *fs, struct caller who, const char *target, uint32_
 	int rc = check_absent(fs, parent, name);
 	if (rc < 0)
 		goto out;
+	intent_make(fs, parent, name, dir_on_lower(fs, parent));
 	if (!dir_on_lower(fs, parent)) {
 		int dir = dir_upper(fs, parent);
 		rc = dir < 0 ? dir : symlinkat(target, dir, name) < 0 ? -errno : 0;
@@ -388,6 +396,7 @@ int fs_symlink(struct clawfs *fs, struct caller who, const char *target, uint32_
 	}
 	if (rc == 0)
 		rc = give(fs, *node, st);
+	intent_end(fs, rc, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
@@ -405,6 +414,7 @@ int fs_mkdir(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 	bool ram = !dir_on_lower(fs, parent);
 	if (!ram && node_child_path(&fs->nodes, parent, name, path, sizeof(path)) == 0)
 		ram = policy_classify_dir_volatile(&fs->config.rules, path);
+	intent_make(fs, parent, name, !ram);
 	if (ram) {
 		int dir = dir_upper(fs, parent);
 		rc = dir < 0 ? dir : mkdirat(dir, name, 0700) < 0 ? -errno : 0;
@@ -422,6 +432,7 @@ int fs_mkdir(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 	}
 	if (rc == 0)
 		rc = give(fs, *node, st);
+	intent_end(fs, rc, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
@@ -459,6 +470,9 @@ int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name,
 		rc = newdir;
 		goto out;
 	}
+	struct intent intent = {.op = INTENT_LINK, .parent = parent, .lower = true};
+	snprintf(intent.name, sizeof(intent.name), "%s", name);
+	intent_begin(fs, &intent);
 	if (n->flags & NODE_ORPHAN) {
 		struct lower_fdpath path = lower_fdpath(n->lower_fd);
 		rc = n->lower_fd < 0								       ? -ESTALE
@@ -490,6 +504,7 @@ int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name,
 	}
 	rc = give(fs, node, st);
 out:
+	intent_end(fs, rc, node);
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
 }

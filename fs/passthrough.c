@@ -122,8 +122,10 @@ static ssize_t shim_read(int fd, void *buf, size_t len, void *userdata)
 	struct clawfs *fs = userdata;
 	ssize_t n = read(fd, buf, len);
 
-	if (n > 0)
+	if (n > 0) {
 		passthrough_saw_request(&fs->passthrough, buf, (size_t)n);
+		request_read(&fs->shared->requests, fs->shared->generation, buf, (size_t)n);
+	}
 	return n;
 }
 
@@ -133,7 +135,9 @@ static ssize_t shim_writev(int fd, struct iovec *iov, int count, void *userdata)
 
 	if (count == 2 && !__atomic_load_n(&fs->passthrough.answered, __ATOMIC_ACQUIRE))
 		passthrough_complete_init(&fs->passthrough, iov[1].iov_base, iov[1].iov_len, is_wanted(fs));
-	return writev(fd, iov, count);
+	ssize_t n = writev(fd, iov, count);
+	request_answered(iov[0].iov_base, iov[0].iov_len);
+	return n;
 }
 
 int passthrough_install(struct clawfs *fs)
@@ -263,10 +267,10 @@ struct passthrough_open passthrough_attach(struct clawfs *fs, uint32_t slot, int
 	if (f->io == FILE_IO_NONE) {
 		if (__atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) && passthrough_wanted(fs, f, fd, flags))
 			how.id = backing_open(fs, fd);
-		f->io = how.id ? FILE_IO_PASSED : FILE_IO_DAEMON;
 		pthread_mutex_lock(&fs->attach);
 		f->backing = how.id;
 		pthread_mutex_unlock(&fs->attach);
+		f->io = how.id ? FILE_IO_PASSED : FILE_IO_DAEMON;
 	}
 	how.id = f->backing;
 	/* Set-id bits: looked at after the handle is counted and the id is known, and by those who set them the other

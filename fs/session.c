@@ -3,22 +3,17 @@
 #include "fs/mount.h"
 #include "fs/ops.h"
 #include "fs/recover.h"
-#include "fs/steward.h"
+#include "fs/supervisor.h"
+#include "fs/worker.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* Threads that serve requests: most wait for the card or for RAM, and a
- * writer that waits must not keep readers out. */
-#define MAX_THREADS 64
-#define END_TRIES   3
 
 /* --- one mount of a lower at a time -------------------------------------- */
 
@@ -44,7 +39,7 @@ static int lock_lower(struct clawfs *fs)
 
 /* --- being started ------------------------------------------------------- */
 
-void session_is_live(struct clawfs *fs)
+static void say_live(struct clawfs *fs)
 {
 	if (fs->live_fd < 0)
 		return;
@@ -98,127 +93,22 @@ static int go_background(int *live_fd)
 	return 1;
 }
 
-/* --- signals ------------------------------------------------------------- */
+/* --- mounting ------------------------------------------------------------ */
 
-struct signals {
-	struct clawfs *fs;
-	pthread_t thread;
-	pthread_t main;
-	bool ended; /* atomic: the serving loop has returned */
-};
-
-static void wake_up(int sig)
+/* The kernel's first request, before there are threads, and before it is forked: every worker inherits a session that has
+ * begun. */
+static int answer_init(struct clawfs *fs)
 {
-	(void)sig;
-}
+	struct fuse_buf buf = {0};
+	int rc;
 
-/* SIGTERM, SIGINT: flush while the mount still serves, then end it. SIGPWR:
- * flush now. SIGHUP: nothing to re-read yet. */
-static void *signal_thread(void *arg)
-{
-	struct signals *s = arg;
-	sigset_t set;
-	int sig;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGPWR);
-	while (sigwait(&set, &sig) == 0) {
-		if (__atomic_load_n(&s->ended, __ATOMIC_ACQUIRE))
-			return NULL;
-		if (sig == SIGHUP) {
-			log_info(s->fs->log, "SIGHUP: nothing to re-read");
-			continue;
-		}
-		log_info(s->fs->log, "%s: flushing", strsignal(sig));
-		sched_flush_all(s->fs, CAUSE_SYNC);
-		if (sig == SIGPWR)
-			continue;
-		/* While requests are still answered: its process may wait for one. */
-		steward_stop(s->fs);
-		fuse_session_exit(s->fs->session);
-		/* The loop looks at the flag when its wait is interrupted; it may
-		 * not have begun to wait yet. */
-		while (!__atomic_load_n(&s->ended, __ATOMIC_ACQUIRE)) {
-			pthread_kill(s->main, SIGUSR2);
-			usleep(10000);
-		}
-		return NULL;
-	}
-	return NULL;
-}
-
-static int signals_start(struct signals *s, struct clawfs *fs)
-{
-	struct sigaction poke = {.sa_handler = wake_up}, ignore = {.sa_handler = SIG_IGN};
-	sigset_t set;
-
-	*s = (struct signals){.fs = fs, .main = pthread_self()};
-	sigaction(SIGUSR2, &poke, NULL);
-	sigaction(SIGPIPE, &ignore, NULL);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGPWR);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	return -pthread_create(&s->thread, NULL, signal_thread, s);
-}
-
-static void signals_stop(struct signals *s)
-{
-	__atomic_store_n(&s->ended, true, __ATOMIC_RELEASE);
-	pthread_kill(s->thread, SIGHUP);
-	pthread_join(s->thread, NULL);
-}
-
-/* --- serving ------------------------------------------------------------- */
-
-static int serve(struct clawfs *fs)
-{
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
-	struct signals signals;
-
-	if (!config)
-		return -ENOMEM;
-	fuse_loop_cfg_set_max_threads(config, MAX_THREADS);
-	fuse_loop_cfg_set_idle_threads(config, 4);
-	int rc = signals_start(&signals, fs);
-	if (rc == 0) {
-		rc = sched_start(fs);
-		if (rc == 0)
-			rc = steward_start(fs);
-		if (rc == 0)
-			rc = fuse_session_loop_mt(fs->session, config);
-		signals_stop(&signals);
-	}
-	fuse_loop_cfg_destroy(config);
-	return rc;
-}
-
-/* After the last request: what is in RAM goes to the lower. */
-static int drain(struct clawfs *fs)
-{
-	int rc = 0;
-
-	flock(fs->lower.root, LOCK_SH);
-	for (int i = 0; i < END_TRIES; i++) {
-		rc = sched_flush_all(fs, CAUSE_END);
-		if (rc == 0)
-			break;
-		usleep(200000);
-	}
-	sched_stop(fs);
-	dbscan_fold(fs);
-	if (rc < 0)
-		log_error(fs->log,
-			  "not everything could be flushed to %s: %s; it is kept in %s until the machine is switched "
-			  "off: mend "
-			  "the card and mount again",
-			  fs->source, strerror(-rc), fs->upper.path);
-	return rc;
+	do {
+		rc = fuse_session_receive_buf(fs->session, &buf);
+	} while (rc == -EINTR);
+	if (rc > 0)
+		fuse_session_process_buf(fs->session, &buf);
+	free(buf.mem);
+	return rc > 0 ? 0 : rc < 0 ? rc : -ENODEV;
 }
 
 static int run(struct clawfs *fs, const struct options *opt)
@@ -226,7 +116,7 @@ static int run(struct clawfs *fs, const struct options *opt)
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	char why[512] = "";
 	int status = 1, rc;
-	bool keep;
+	bool dirty = false;
 
 	rc = lower_init(&fs->lower, fs->source, lower_calls_default());
 	if (rc < 0) {
@@ -245,7 +135,7 @@ static int run(struct clawfs *fs, const struct options *opt)
 		fprintf(stderr, "clawfs: %s\n", why);
 		goto out_lower;
 	}
-	bool dirty = upper_is_dirty(&fs->upper);
+	dirty = upper_is_dirty(&fs->upper);
 	rc = clawfs_init(fs, clock_now());
 	if (rc == 0) {
 		/* What an interrupted flush left (P12). */
@@ -272,7 +162,7 @@ static int run(struct clawfs *fs, const struct options *opt)
 		fprintf(stderr, "clawfs: %s: %s\n", fs->mountpoint, why);
 		goto out_session;
 	}
-	if (fs->live_fd >= 0 || opt->logfile[0]) {
+	if (!fs->log_ready && (fs->live_fd >= 0 || opt->logfile[0])) {
 		rc = log_redirect(fs->log, opt->logfile[0] ? opt->logfile : NULL);
 		if (rc < 0) {
 			fprintf(stderr, "clawfs: logfile %s: %s; name a file that you may write\n", opt->logfile,
@@ -281,29 +171,41 @@ static int run(struct clawfs *fs, const struct options *opt)
 			goto out_session;
 		}
 	}
+	fs->log_ready = true;
 	if (fs->live_fd >= 0 && chdir("/") < 0)
 		log_warn(fs->log, "cannot leave the current directory: %s", strerror(errno));
+	rc = answer_init(fs);
+	if (rc < 0) {
+		log_error(fs->log, "cannot begin to serve %s: %s", fs->mountpoint, strerror(-rc));
+		fuse_session_unmount(fs->session);
+		goto out_session;
+	}
 	log_info(fs->log, "mounted %s on %s, upper %s", fs->source, fs->mountpoint, fs->upper.path);
-	rc = serve(fs);
-	if (rc < 0)
-		log_error(fs->log, "serving ended: %s", strerror(-rc));
-	fuse_session_unmount(fs->session);
-	steward_stop(fs);
-	dirty = true;
-	status = drain(fs) < 0;
-	log_info(fs->log, "ended%s", status ? " with unflushed data" : ", everything is on the lower");
+	say_live(fs);
+	fuse_opt_free_args(&args);
+	return supervise(fs);
 out_session:
 	fuse_session_destroy(fs->session);
 out_fs:
-	keep = fs->left_out > 0;
-	clawfs_fini(fs);
-	lower_temp_remove(&fs->lower);
-	/* What was found here and not flushed stays for the next mount. */
-	upper_close(&fs->upper, !keep && (status == 0 || !dirty));
+	/* Nothing was served: what was found in the upper stays, and nothing else is there. */
+	worker_close(fs, dirty);
+	goto out_args;
 out_lower:
-	fuse_opt_free_args(&args);
 	lower_fini(&fs->lower);
+out_args:
+	fuse_opt_free_args(&args);
 	return status;
+}
+
+/* Back to what session_run began with, for another run. */
+static void reset(struct clawfs *fs, const struct options *opt)
+{
+	fs->lower.root = fs->lower.temp = -1;
+	fs->upper.dir = -1;
+	fs->left_out = 0;
+	fs->session = NULL;
+	fs->passthrough = (struct passthrough){0};
+	fs->config = opt->config;
 }
 
 int session_run(const struct options *opt)
@@ -316,15 +218,16 @@ int session_run(const struct options *opt)
 		free(fs);
 		return 1;
 	}
-	fs->lower.root = fs->lower.temp = -1;
-	fs->upper.dir = -1;
+	reset(fs, opt);
 	fs->live_fd = -1;
-	fs->config = opt->config;
 	fs->allow_other = opt->allow_other;
 	if (mount_check(fs, opt) == 0) {
 		status = opt->foreground ? -1 : go_background(&fs->live_fd);
-		if (status < 0)
+		while (status < 0) {
 			status = run(fs, opt);
+			if (status < 0)
+				reset(fs, opt);
+		}
 	}
 	log_destroy(fs->log);
 	free(fs);

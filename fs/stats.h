@@ -19,7 +19,9 @@ struct stats_class {
 
 struct stats;
 
+/* In shared memory: a successor process goes on counting, after stats_revive. */
 struct stats *stats_create(msec_t now);
+void stats_revive(struct stats *stats);
 void stats_destroy(struct stats *stats);
 
 void stats_app_write(struct stats *stats, msec_t now, enum policy_class cls, uint64_t bytes);
