@@ -120,6 +120,7 @@ void passthrough_init(struct clawfs *fs, struct fuse_conn_info *conn)
 static ssize_t shim_read(int fd, void *buf, size_t len, void *userdata)
 {
 	struct clawfs *fs = userdata;
+	request_wait(buf, len);
 	ssize_t n = read(fd, buf, len);
 
 	if (n > 0) {

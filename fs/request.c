@@ -1,9 +1,12 @@
 #include "fs/request.h"
 #include <linux/fuse.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Linux 6.9; Debian 12's headers are older. */
 #define UNIQUE_RESEND ((uint64_t)1 << 63)
+/* Linux 5.14: MADV_POPULATE_WRITE. */
+#define MADV_POPULATE 23
 
 static __thread struct request *current;
 static __thread bool again;
@@ -24,6 +27,8 @@ static bool needs_record(uint32_t opcode)
 	case FUSE_CREATE:
 	case 51: /* FUSE_TMPFILE, Linux 6.1 */
 	case FUSE_WRITE:
+	case FUSE_SETXATTR:
+	case FUSE_REMOVEXATTR:
 	case FUSE_RELEASE:
 	case FUSE_RELEASEDIR:
 		return true;
@@ -66,6 +71,17 @@ static struct request *claim(struct requests *all, uint32_t generation)
 	return oldest && take(oldest, oldest->state) ? oldest : NULL;
 }
 
+void request_wait(void *buf, size_t len)
+{
+	static __thread void *known;
+
+	if (buf == known)
+		return;
+	known = buf;
+	/* Where the kernel cannot, the pages come one by one. */
+	(void)madvise((void *)((uintptr_t)buf & ~(uintptr_t)4095), len + ((uintptr_t)buf & 4095), MADV_POPULATE);
+}
+
 void request_read(struct requests *all, uint32_t generation, const void *in, size_t len)
 {
 	struct fuse_in_header head;
@@ -87,6 +103,7 @@ void request_read(struct requests *all, uint32_t generation, const void *in, siz
 			return;
 		r->rc = 0;
 		r->node = r->handle = r->slot = 0;
+		r->able = false;
 		r->opcode = head.opcode;
 		__atomic_store_n(&r->unique, unique, __ATOMIC_RELEASE);
 		current = r;

@@ -33,6 +33,7 @@ struct request {
 	uint32_t generation; /* of the worker that began it */
 	int32_t rc;
 	uint32_t node;
+	bool able;	 /* an extended attribute can be made, or removed */
 	uint32_t handle; /* made or to be closed by it; 0 */
 	/* An append under way: of `len` bytes at `off` of the file `slot`; 0 none. Written last, cleared first. */
 	uint32_t slot;
@@ -46,6 +47,9 @@ struct requests {
 	struct request record[REQUESTS_MAX];
 };
 
+/* From the device: this thread is going to read a request into `buf`. Its pages are made present: the kernel answers
+ * EIO for us if it finds one that is not while the process is being killed. */
+void request_wait(void *buf, size_t len);
 /* From the device: a request was read by this thread; its reply was sent. `generation` of this worker. The second
  * takes the reply's header, and ignores notifications. */
 void request_read(struct requests *all, uint32_t generation, const void *in, size_t len);
