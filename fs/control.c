@@ -1,4 +1,6 @@
 #include "fs/control.h"
+#include "fs/dirty.h"
+#include "fs/reload.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -9,15 +11,14 @@ static const struct {
 	const char *name;
 	mode_t mode;
 } entries[] = {
-	[NODE_CTL_DIR] = {CONTROL_DIR, S_IFDIR | 0555},
-	[NODE_CTL_STATS] = {"stats", S_IFREG | 0440},
-	[NODE_CTL_JSON] = {"stats.json", S_IFREG | 0440},
-	[NODE_CTL_CONTROL] = {"control", S_IFREG | 0600},
+	[NODE_CTL_DIR] = {CONTROL_DIR, S_IFDIR | 0555},	  [NODE_CTL_STATS] = {"stats", S_IFREG | 0440},
+	[NODE_CTL_JSON] = {"stats.json", S_IFREG | 0440}, [NODE_CTL_CONFIG] = {"config", S_IFREG | 0440},
+	[NODE_CTL_CONTROL] = {"control", S_IFREG | 0600}, [NODE_CTL_DIRTY] = {"dirty", S_IFREG | 0400},
 };
 
 uint32_t control_find(const char *name)
 {
-	for (uint32_t i = NODE_CTL_STATS; i <= NODE_CTL_CONTROL; i++)
+	for (uint32_t i = NODE_CTL_STATS; i < NODE_CTL_END; i++)
 		if (strcmp(entries[i].name, name) == 0)
 			return i;
 	return 0;
@@ -42,7 +43,7 @@ struct listing *control_list(void)
 	struct listing *list = listing_create();
 	bool ok = list && listing_add(list, ".", NODE_CTL_DIR, DT_DIR) && listing_add(list, "..", NODE_ROOT, DT_DIR);
 
-	for (uint32_t i = NODE_CTL_STATS; ok && i <= NODE_CTL_CONTROL; i++)
+	for (uint32_t i = NODE_CTL_STATS; ok && i < NODE_CTL_END; i++)
 		ok = listing_add(list, entries[i].name, i, DT_REG);
 	if (ok) {
 		listing_sort(list);
@@ -162,15 +163,17 @@ static int main_pid(struct clawfs *fs)
 static void write_text(struct clawfs *fs, struct listing *out, msec_t now, const struct gauge gauge[], uint64_t used,
 		       int error, const struct stats_class total[], const struct stats_class minute[], int64_t uptime)
 {
-	listing_text(out, "clawfs " CLAWFS_VERSION " on %s, lower %s, upper %s, pid %d, worker %d (number %u)\n", fs->mountpoint,
-		     fs->source, fs->upper.path, main_pid(fs), (int)getpid(), fs->shared->generation);
+	listing_text(out, "clawfs " CLAWFS_VERSION " on %s, lower %s, upper %s, pid %d, worker %d (number %u)\n",
+		     fs->mountpoint, fs->source, fs->upper.path, main_pid(fs), (int)getpid(), fs->shared->generation);
 	listing_text(out, "uptime %lld:%02lld:%02lld, %.1f of %.1f MiB RAM in use%s%s\n", (long long)(uptime / 3600000),
 		     (long long)(uptime / 60000 % 60), (long long)(uptime / 1000 % 60), (double)used / 1048576,
-		     (double)fs->config.ram_max / 1048576, error ? "; THE LOWER REFUSES: " : "",
+		     (double)CONFIG(fs, ram_max) / 1048576, error ? "; THE LOWER REFUSES: " : "",
 		     error ? strerror(-error) : "");
-	listing_text(out, "kernel passthrough %s, %llu opens\n\n",
+	listing_text(out, "kernel passthrough %s, %llu opens\n",
 		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "on" : "off",
 		     (unsigned long long)__atomic_load_n(&fs->passthrough.opens, __ATOMIC_RELAXED));
+	device_stats_text(&fs->device, out);
+	listing_text(out, "\n");
 	text_table(out, gauge, now, total);
 	listing_text(out, "\n");
 	text_flushes(out, total);
@@ -234,7 +237,7 @@ static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const
 	json_member(out, "source", fs->source);
 	json_member(out, "upper", fs->upper.path);
 	listing_text(out, "\"uptime_ms\":%lld,\"ram_used\":%llu,\"ram_max\":%lld,\"lower_error\":%d,",
-		     (long long)uptime, (unsigned long long)used, (long long)fs->config.ram_max, -error);
+		     (long long)uptime, (unsigned long long)used, (long long)CONFIG(fs, ram_max), -error);
 	listing_text(out, "\"passthrough\":{\"active\":%s,\"opens\":%llu},\"classes\":{",
 		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "true" : "false",
 		     (unsigned long long)__atomic_load_n(&fs->passthrough.opens, __ATOMIC_RELAXED));
@@ -250,6 +253,7 @@ static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const
 	struct gauge all = gauge_sum(gauge);
 	json_set(out, "totals", &all, now, total);
 	json_set(out, "last_minute", NULL, now, minute);
+	device_stats_json(&fs->device, out);
 	db_stats_json(fs, out, now);
 	listing_text(out, "}\n");
 }
@@ -265,6 +269,14 @@ struct listing *control_read(struct clawfs *fs, uint32_t node, msec_t now)
 
 	if (!out)
 		return NULL;
+	if (node == NODE_CTL_CONFIG) {
+		reload_show(fs, out);
+		return out;
+	}
+	if (node == NODE_CTL_DIRTY) {
+		dirty_list(fs, out, now);
+		return out;
+	}
 	read_gauges(fs, gauge, &used, &error);
 	stats_read(fs->stats, now, total, minute, &uptime);
 	if (node == NODE_CTL_STATS)
@@ -276,11 +288,19 @@ struct listing *control_read(struct clawfs *fs, uint32_t node, msec_t now)
 
 int control_command(struct clawfs *fs, const char *text, size_t len)
 {
-	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == ' '))
+	static const char flush[] = "flush ";
+	const size_t verb = sizeof(flush) - 1;
+
+	/* One newline, as echo writes it; the rest may belong to a name. */
+	if (len > 0 && text[len - 1] == '\n')
 		len--;
-	if (len == 5 && memcmp(text, "flush", 5) == 0)
+	if (len > verb && memcmp(text, flush, verb) == 0 && text[verb] != ' ')
+		return dirty_flush(fs, text + verb, len - verb);
+	while (len > 0 && text[len - 1] == ' ')
+		len--;
+	if (len == verb - 1 && memcmp(text, flush, len) == 0)
 		return sched_flush_all(fs, CAUSE_SYNC);
-	log_warn(fs->log, "unknown command \"%.*s\" written to " CONTROL_DIR "/control; known: flush",
+	log_warn(fs->log, "unknown command \"%.*s\" written to " CONTROL_DIR "/control; known: flush [PATH]",
 		 (int)(len > 64 ? 64 : len), text);
 	return -EINVAL;
 }

@@ -89,6 +89,9 @@ void dbs_fini(struct clawfs *fs);
 /* In a successor process, before threads: nothing is known to be durable. 0 or -ENOMEM. */
 int dbs_revive(struct clawfs *fs, msec_t now);
 
+/* Takes the rules of the steward's visits from the configuration. dbs.lock held, once there are threads. */
+void db_rules_set(struct clawfs *fs);
+
 struct db *db_at(struct clawfs *fs, uint32_t index);
 
 /* --- recognising --------------------------------------------------------- */
@@ -147,8 +150,9 @@ bool db_fenced(struct clawfs *fs, int pid);
 /* Syncs every WAL whose deadline is now (B5), and returns when the next one is. */
 msec_t db_tick(struct clawfs *fs, msec_t now);
 
-/* Makes everything that was acknowledged durable (`flush`, SIGPWR, end). 0 or the first error. */
-int db_flush_all(struct clawfs *fs);
+/* Makes everything that was acknowledged durable (`flush`, SIGPWR, end), of databases that are the node or below
+ * it. No lock held. 0 or the first error. */
+int db_flush_below(struct clawfs *fs, uint32_t node);
 
 /* What `.clawfs/stats` and stats.json say of databases. dbstats.c */
 struct listing;

@@ -1,5 +1,6 @@
 #include "fs/dbimpl.h"
 #include "fs/fs.h"
+#include "fs/serve.h"
 #include "fs/steward.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -103,6 +104,7 @@ static int sync_one(struct clawfs *fs, uint32_t index, enum barrier_action what,
 		snprintf(path, sizeof(path), "?");
 	pthread_rwlock_unlock(&fs->tree);
 
+	serve_waits(fs);
 	if (t.fd == -EAGAIN)
 		rc = file_materialise(fs, t.slot, clock_now());
 	else if (t.fd >= 0 && again)
@@ -398,12 +400,25 @@ msec_t db_tick(struct clawfs *fs, msec_t now)
 	return next;
 }
 
-int db_flush_all(struct clawfs *fs)
+static bool db_is_below(struct clawfs *fs, uint32_t index, uint32_t node)
+{
+	pthread_rwlock_rdlock(&fs->tree);
+	pthread_mutex_lock(&fs->dbs.lock);
+	uint32_t at = db_at(fs, index)->node;
+	pthread_mutex_unlock(&fs->dbs.lock);
+	bool below = node_is_below(&fs->nodes, at, node);
+	pthread_rwlock_unlock(&fs->tree);
+	return below;
+}
+
+int db_flush_below(struct clawfs *fs, uint32_t node)
 {
 	uint32_t end = shm_table_end(fs->dbs.table);
 	int error = 0;
 
 	for (uint32_t i = 1; i < end; i++) {
+		if (node != NODE_ROOT && !db_is_below(fs, i, node))
+			continue;
 		db_wal_look(fs, i, true, clock_now());
 		int rc = db_settle_before(fs, i, BARRIER_RENAME);
 		if (rc < 0)

@@ -1,6 +1,7 @@
 #include "fs/epoch.h"
 #include "fs/fs.h"
 #include "fs/job.h"
+#include "fs/serve.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -167,6 +168,7 @@ static int run_batch(struct clawfs *fs, struct job *jobs, const uint32_t *slots,
 	/* The card is written anyway: what waited for that goes along. */
 	if (wrote)
 		epoch_set_times(fs);
+	serve_waits(fs);
 	sync_files(fs, jobs, begun);
 	for (uint32_t i = 0; i < begun; i++)
 		job_commit(fs, &jobs[i]);

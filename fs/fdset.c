@@ -49,7 +49,7 @@ bool fdset_has(const struct fdset *set, int fd)
 void fdset_remove(struct fdset *set, int fd)
 {
 	if (fd >= 0 && fd < set->size)
-		set->bits[fd / 8] &= (uint8_t)~(1u << fd % 8);
+		set->bits[fd / 8] &= (uint8_t) ~(1u << fd % 8);
 }
 
 void fdset_close(const struct fdset *set)

@@ -46,11 +46,11 @@ static enum plan plan_write(struct clawfs *fs, struct file *f, off_t off, size_t
 		end = size;
 	if (f->place == PLACE_TAIL || (f->place == PLACE_LOWER && class_is_tail(f->cls))) {
 		/* Nor is one write taken that could not fit beside another. */
-		if (off != size || (off_t)len > fs->config.file_max)
+		if (off != size || (off_t)len > CONFIG(fs, file_max))
 			return DO_MATERIALISE;
 		return f->place == PLACE_LOWER ? DO_RAISE : DO_UPPER;
 	}
-	if (end > fs->config.file_max)
+	if (end > CONFIG(fs, file_max))
 		return DO_MATERIALISE;
 	return f->place == PLACE_LOWER ? DO_RAISE : DO_UPPER;
 }
@@ -221,7 +221,7 @@ static int truncate_step(struct clawfs *fs, uint32_t slot, off_t size, bool mark
 	if (f->place == PLACE_LOWER) {
 		if (f->through || f->orphan || class_is_tail(f->cls))
 			return truncate_lower(fs, f, size);
-		if (size > fs->config.file_max)
+		if (size > CONFIG(fs, file_max))
 			return TRUNCATE_MATERIALISE;
 		if (size > 0) {
 			struct stat st;
@@ -230,7 +230,7 @@ static int truncate_step(struct clawfs *fs, uint32_t slot, off_t size, bool mark
 				return rc;
 			if (fs->lower.sys->fstat(f->fd_rd, &st) < 0)
 				return -errno;
-			if (st.st_size > fs->config.file_max)
+			if (st.st_size > CONFIG(fs, file_max))
 				return TRUNCATE_MATERIALISE;
 		}
 		rc = file_raise(fs, slot, false, size == 0, mark);
@@ -275,7 +275,7 @@ static int truncate_step(struct clawfs *fs, uint32_t slot, off_t size, bool mark
 			if (rc < 0)
 				return rc;
 		}
-	} else if (size > fs->config.file_max) {
+	} else if (size > CONFIG(fs, file_max)) {
 		return TRUNCATE_MATERIALISE;
 	} else if (mark && old > 0 && !f->marked && !f->orphan) {
 		rc = file_renew(fs, slot);

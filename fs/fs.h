@@ -9,8 +9,12 @@
  *   3 attach       node->file, file->refs, readers, writers.
  *   4 sched.lock   file->policy, file->ram, the heap, RAM in use.
  *   5 dbs.lock     struct db; let go while a database is synced.
- *   6 leaves       dirfd (opening a directory's descriptors), and those inside
- *                  tables, stats and log.
+ *   6 leaves       dirfd (opening a directory's descriptors), reload, and those
+ *                  inside tables, stats and log.
+ * The configuration: most of it is fixed at mount and read freely. What is `live` in policy/options.c (numbers and
+ * switches only) SIGHUP may change (reload.h): each field is stored atomically, all of them with sched.lock and
+ * dbs.lock held. So with either of the two held it is read as any field, and as one consistent set; without, by
+ * CONFIG(), one field at a time.
  * Nobody waits for the card with the tree lock or a file lock held for
  * writing, but for the short calls that change a name on the lower. */
 #ifndef CLAWFS_FS_H
@@ -18,6 +22,7 @@
 
 #include "fs/clock.h"
 #include "fs/db.h"
+#include "fs/device.h"
 #include "fs/fdset.h"
 #include "fs/file.h"
 #include "fs/handle.h"
@@ -34,9 +39,15 @@
 
 struct fuse_session;
 struct listing;
+struct layers;
+struct settings;
+struct serve;
 
 struct clawfs {
 	struct policy_config config;
+	const struct layers *layers; /* where the configuration comes from */
+	pthread_mutex_t reload;
+	struct settings *settings; /* which layer set what; guarded by `reload` */
 	struct log *log;
 	struct stats *stats;
 	struct shared *shared; /* what outlives a worker, besides the tables */
@@ -53,16 +64,21 @@ struct clawfs {
 	struct listing **listings; /* by handle index; process memory */
 	struct fuse_session *session;
 	struct passthrough passthrough;
-	struct fdset kept;  /* descriptors that are the supervisor's */
-	dev_t mount_dev; /* st_dev of what is mounted; 0 before */
-	bool log_ready;	 /* the log goes where it belongs */
-	int live_fd;	 /* where to say that the mount is live; -1 */
+	struct device device;
+	struct serve *serve; /* while requests are served; NULL */
+	struct fdset kept;   /* descriptors that are the supervisor's */
+	dev_t mount_dev;     /* st_dev of what is mounted; 0 before */
+	bool log_ready;	     /* the log goes where it belongs */
+	int live_fd;	     /* where to say that the mount is live; -1 */
 	char source[4096];
 	char mountpoint[4096];
 	unsigned dirfds_max;
-	unsigned left_out; /* entries of an earlier mount that could not be taken over: the upper is kept */
-	bool allow_other;
+	unsigned left_out;  /* entries of an earlier mount that could not be taken over: the upper is kept */
+	bool log_elsewhere; /* in the foreground with a log of its own: stderr is read by somebody else */
 };
+
+/* A number or a switch of the configuration, read with neither sched.lock nor dbs.lock held. */
+#define CONFIG(fs, field) __atomic_load_n(&(fs)->config.field, __ATOMIC_RELAXED)
 
 /* Sets up all but upper, lower and session, which must be open: tables, locks, flusher (not
  * started). 0 or a negative errno. */

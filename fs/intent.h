@@ -19,16 +19,16 @@ struct clawfs;
 enum intent_op { INTENT_NONE, INTENT_MAKE, INTENT_LINK, INTENT_UNLINK, INTENT_RMDIR, INTENT_RENAME };
 
 struct intent {
-	uint32_t op; /* atomic */
+	uint32_t op;	  /* atomic */
 	uint32_t request; /* index of its record plus one; 0 none */
 	uint32_t parent, new_parent;
-	uint32_t src, dst;  /* nodes; 0 */
-	uint32_t flags;	    /* of rename(2) */
-	int32_t cls;	    /* enum policy_class of the new name, rename in RAM */
-	bool lower;	    /* the decisive step is on the lower */
-	uint64_t ino;	    /* of src on that side, before */
+	uint32_t src, dst; /* nodes; 0 */
+	uint32_t flags;	   /* of rename(2) */
+	int32_t cls;	   /* enum policy_class of the new name, rename in RAM */
+	bool lower;	   /* the decisive step is on the lower */
+	uint64_t ino;	   /* of src on that side, before */
 	char name[NAME_MAX + 1], new_name[NAME_MAX + 1];
-	char hidden[24];    /* the upper's file, out of the way; "" */
+	char hidden[24]; /* the upper's file, out of the way; "" */
 };
 
 /* Fills `intent` in and makes it count. Tree lock for writing. */

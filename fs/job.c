@@ -412,8 +412,10 @@ static void take_descriptor(struct clawfs *fs, struct job *job)
 	} else if (!job->append) {
 		/* They were on the file that has just been replaced. */
 		file_close_lower(f);
-		/* What was flushed while it was rewritten is newer than the version before. */
-		file_unmark(fs, job->slot);
+		/* What was flushed while it was rewritten is newer than the version before. A rewrite that began
+		 * later still needs that. */
+		if (job->rewriting)
+			file_unmark(fs, job->slot);
 	}
 	pthread_rwlock_unlock(&f->lock);
 }

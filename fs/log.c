@@ -14,8 +14,8 @@ struct log {
 	bool debug;
 	bool syslog;
 	bool transient; /* closes it after each line */
-	int fd;	      /* when not syslog */
-	bool stamped; /* a file: lines begin with the time */
+	int fd;		/* when not syslog */
+	bool stamped;	/* a file: lines begin with the time */
 };
 
 static const struct {

@@ -31,7 +31,7 @@
 
 #define NODE_ROOT     1u /* FUSE_ROOT_ID */
 #define NODE_CTL_DIR  2u /* .clawfs */
-#define NODE_CTL_LAST 7u
+#define NODE_CTL_LAST 11u
 #define NODE_FIRST    16u
 
 #define NODE_NAMES 4
@@ -89,7 +89,7 @@ struct nodes {
 	struct shm_table *names[NODE_NAMES]; /* by length */
 	uint32_t *name_hash, *lower_hash, *ino_hash;
 	struct node_numbers *next; /* in the table's memory */
-	unsigned dirfds; /* descriptors of directories that are open */
+	unsigned dirfds;	   /* descriptors of directories that are open */
 };
 
 /* 0 or -ENOMEM. The root node exists afterwards. */

@@ -26,7 +26,7 @@ static void reply_node(fuse_req_t req, int rc, uint32_t node, const struct stat 
 		.ino = node,
 		.attr = *st,
 		.attr_timeout = attr_seconds(fs, node),
-		.entry_timeout = CACHE_SECONDS,
+		.entry_timeout = entry_seconds(fs),
 	};
 	/* Unanswered (interrupted): the kernel does not know the node. */
 	if (fuse_reply_entry(req, &e) < 0)
@@ -91,7 +91,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	rc = fs_lookup(fs, (uint32_t)parent, name, &node, &st);
 	if (rc == -ENOENT) {
 		/* That it is absent may be remembered too: SQLite asks for its journals all the time. */
-		struct fuse_entry_param absent = {.entry_timeout = CACHE_SECONDS};
+		struct fuse_entry_param absent = {.entry_timeout = entry_seconds(fs)};
 		fuse_reply_entry(req, &absent);
 		return;
 	}
@@ -168,7 +168,8 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	if (!answer_again(req))
-		reply_rc(req, is_virtual(parent) ? -EPERM : fs_unlink(req_fs(req), req_caller(req), (uint32_t)parent, name));
+		reply_rc(req,
+			 is_virtual(parent) ? -EPERM : fs_unlink(req_fs(req), req_caller(req), (uint32_t)parent, name));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)

@@ -82,6 +82,7 @@ static void open_virtual(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
 	fi->fh = index;
 	/* Sizes are not known before; every open is a fresh text. */
 	fi->direct_io = 1;
+	fi->noflush = 1;
 	if (fuse_reply_open(req, fi) < 0)
 		handle_end(fs, index);
 }
@@ -153,7 +154,7 @@ static void reply_create(fuse_req_t req, uint32_t node, uint32_t slot, uint32_t 
 		.ino = node,
 		.attr = *st,
 		.attr_timeout = attr_seconds(fs, node),
-		.entry_timeout = CACHE_SECONDS,
+		.entry_timeout = entry_seconds(fs),
 	};
 
 	if (!index)

@@ -7,10 +7,6 @@
 #include <errno.h>
 #include <fuse_lowlevel.h>
 
-/* Nobody but the mount changes the lower, so what the kernel has cached stays
- * true until the kernel itself changes it. */
-#define CACHE_SECONDS 86400.0
-
 static inline struct clawfs *req_fs(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
@@ -28,10 +24,17 @@ static inline bool is_virtual(fuse_ino_t ino)
 	return ino > NODE_ROOT && ino < NODE_FIRST;
 }
 
-/* How long the kernel may go by a node's attributes. */
+/* How long the kernel may go by a name. Nobody but the mount changes the lower, so what the kernel has cached stays
+ * true until the kernel itself changes it; the bound is the user's wish alone. */
+static inline double entry_seconds(struct clawfs *fs)
+{
+	return (double)CONFIG(fs, cache_ms) / 1000;
+}
+
+/* How long by a node's attributes. */
 static inline double attr_seconds(struct clawfs *fs, uint32_t node)
 {
-	return passthrough_is_written(fs, node) ? 0 : CACHE_SECONDS;
+	return passthrough_is_written(fs, node) ? 0 : entry_seconds(fs);
 }
 
 static inline void reply_rc(fuse_req_t req, int rc)

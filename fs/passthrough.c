@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define LIBFUSE_HAS_API (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17))
@@ -99,10 +98,12 @@ void passthrough_complete_init(struct passthrough *p, void *init_out, size_t len
 
 #if LIBFUSE_HAS_API
 
-int passthrough_install(struct clawfs *fs)
+/* libfuse has answered FUSE_INIT in full. */
+void passthrough_saw_reply(struct clawfs *fs, void *reply, size_t len)
 {
 	(void)fs;
-	return 0;
+	(void)reply;
+	(void)len;
 }
 
 void passthrough_init(struct clawfs *fs, struct fuse_conn_info *conn)
@@ -117,35 +118,10 @@ void passthrough_init(struct clawfs *fs, struct fuse_conn_info *conn)
 
 #else
 
-static ssize_t shim_read(int fd, void *buf, size_t len, void *userdata)
+void passthrough_saw_reply(struct clawfs *fs, void *reply, size_t len)
 {
-	struct clawfs *fs = userdata;
-	request_wait(buf, len);
-	ssize_t n = read(fd, buf, len);
-
-	if (n > 0) {
-		passthrough_saw_request(&fs->passthrough, buf, (size_t)n);
-		request_read(&fs->shared->requests, fs->shared->generation, buf, (size_t)n);
-	}
-	return n;
-}
-
-static ssize_t shim_writev(int fd, struct iovec *iov, int count, void *userdata)
-{
-	struct clawfs *fs = userdata;
-
-	if (count == 2 && !__atomic_load_n(&fs->passthrough.answered, __ATOMIC_ACQUIRE))
-		passthrough_complete_init(&fs->passthrough, iov[1].iov_base, iov[1].iov_len, is_wanted(fs));
-	ssize_t n = writev(fd, iov, count);
-	request_answered(iov[0].iov_base, iov[0].iov_len);
-	return n;
-}
-
-int passthrough_install(struct clawfs *fs)
-{
-	const struct fuse_custom_io io = {.read = shim_read, .writev = shim_writev};
-
-	return fuse_session_custom_io(fs->session, &io, fuse_session_fd(fs->session));
+	if (!__atomic_load_n(&fs->passthrough.answered, __ATOMIC_ACQUIRE))
+		passthrough_complete_init(&fs->passthrough, reply, len, is_wanted(fs));
 }
 
 void passthrough_init(struct clawfs *fs, struct fuse_conn_info *conn)

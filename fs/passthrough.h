@@ -4,7 +4,7 @@
  * mount a GETXATTR before each write (fs/killpriv.h has what it asks of us).
  *
  * libfuse has both from 3.17 on. Before that a shim between libfuse and the
- * device reads what the kernel offers in FUSE_INIT, completes the reply, and
+ * device (fs/device.h) reads what the kernel offers in FUSE_INIT, completes the reply, and
  * the replies to open and create are put together here.
  *
  * How a file's content is reached is one thing for all its open handles, since
@@ -52,9 +52,6 @@ struct passthrough {
 	uint64_t opens;	  /* atomic: handles that were passed through */
 };
 
-/* Between the mount and the first request. Without effect where libfuse has
- * the API. 0 or a negative errno of fuse_session_custom_io. */
-int passthrough_install(struct clawfs *fs);
 /* From the init operation: asks libfuse for both features, where it has them. */
 void passthrough_init(struct clawfs *fs, struct fuse_conn_info *conn);
 
@@ -62,6 +59,9 @@ void passthrough_init(struct clawfs *fs, struct fuse_conn_info *conn);
  * 64 bytes (struct fuse_init_out) and only gets what was offered. Both ignore what is no such message. */
 void passthrough_saw_request(struct passthrough *p, const void *in, size_t len);
 void passthrough_complete_init(struct passthrough *p, void *init_out, size_t len, bool want);
+/* From the device: the second part of each reply before it is sent; the first such is FUSE_INIT's. Without effect
+ * where libfuse has the API. */
+void passthrough_saw_reply(struct clawfs *fs, void *reply, size_t len);
 
 /* How a handle is answered. */
 struct passthrough_open {

@@ -5,10 +5,10 @@
  *                                                 holes, and every page that is no hole is real
  *   a hole first and at the tail   any            the log was being cut when the daemon died: the lower has it all
  *   a hole first, not longer       any            flushed, or being cut: the lower has it all
- *   whole, empty                   not empty      its writer had cut it and not yet written: the old version stays (P3)
- *   whole, marked in before/       any or none    it was being rewritten: the version before, kept there or on the
- * lower whole                          any or none    the newer version a directory                    a directory    a
- * mirror a directory                    none           in RAM only */
+ *   whole, marked in before/       any or none    it was being rewritten: the version before, there or on the lower
+ *   whole                          any or none    the newer version, also when it is empty
+ *   a directory                    a directory    a mirror
+ *   a directory                    none           in RAM only */
 #include "fs/recover.h"
 #include "fs/listing.h"
 #include "fs/names.h"
@@ -121,7 +121,7 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 			useless = "";
 		else if (!tail_is_real(fd, flushed))
 			useless = "it was being cut, the lower has all of it";
-	} else if (plain && (restored == 2 || (now.st_size == 0 && low.st_size > 0))) {
+	} else if (plain && restored == 2) {
 		useless = "it was being rewritten, the lower has the version before";
 	}
 	if (useless) {

@@ -27,9 +27,9 @@
 enum request_state { REQUEST_FREE, REQUEST_BEGUN, REQUEST_MADE, REQUEST_DONE };
 
 struct request {
-	uint32_t state;	 /* atomic */
-	uint32_t opcode; /* enum fuse_opcode */
-	uint64_t unique; /* the kernel's, without its top bit; 0: not filled in yet */
+	uint32_t state;	     /* atomic */
+	uint32_t opcode;     /* enum fuse_opcode */
+	uint64_t unique;     /* the kernel's, without its top bit; 0: not filled in yet */
 	uint32_t generation; /* of the worker that began it */
 	int32_t rc;
 	uint32_t node;
@@ -40,7 +40,8 @@ struct request {
 	off_t off, len;
 };
 
-/* More than there are threads: those that are never answered (their process was killed) stay until the room is needed. */
+/* More than there are threads: those that are never answered (their process was killed) stay until the room is needed.
+ */
 #define REQUESTS_MAX 512
 
 struct requests {

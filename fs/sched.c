@@ -1,6 +1,7 @@
 #include "fs/sched.h"
 #include "fs/epoch.h"
 #include "fs/fs.h"
+#include "fs/serve.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -81,6 +82,7 @@ int sched_admit(struct clawfs *fs, uint64_t bytes)
 	pthread_mutex_lock(&s->lock);
 	if (!policy_admit(&fs->config, s->used, bytes)) {
 		msec_t give_up = msec_add(clock_now(), ADMIT_WAIT_MS);
+		serve_waits(fs);
 		while (!policy_admit(&fs->config, s->used, bytes) && rc == 0) {
 			/* The lower refuses: its own error, promptly (P9). */
 			if (s->error) {
@@ -164,6 +166,7 @@ static void slots_release(struct clawfs *fs, struct slots *list)
 /* --- flush all ----------------------------------------------------------- */
 
 struct want_all {
+	uint32_t below; /* only this node and what is below it */
 	bool rewriting; /* those too */
 	bool end;	/* nobody will complete anything any more */
 	bool busy;	/* out: some are being rewritten, or are in a running flush */
@@ -174,6 +177,8 @@ static bool want_all(struct clawfs *fs, const struct file *f, void *arg)
 	struct want_all *w = arg;
 
 	if (f->policy.cls == CLASS_VOLATILE || f->policy.state == POLICY_CLEAN)
+		return false;
+	if (w->below != NODE_ROOT && !node_is_below(&fs->nodes, f->node, w->below))
 		return false;
 	if (f->policy.state != POLICY_DIRTY) {
 		w->busy = true;
@@ -192,14 +197,23 @@ static bool want_all(struct clawfs *fs, const struct file *f, void *arg)
 
 int sched_flush_all(struct clawfs *fs, enum policy_cause cause)
 {
+	return sched_flush_below(fs, NODE_ROOT, cause);
+}
+
+int sched_flush_below(struct clawfs *fs, uint32_t node, enum policy_cause cause)
+{
 	msec_t grace = msec_add(clock_now(), REWRITE_GRACE_MS);
 	msec_t give_up = msec_add(grace, FLUSH_ALL_MS);
 	int error = 0;
 
+	serve_waits(fs);
 	for (;;) {
-		struct want_all want = {.rewriting = clock_now() >= grace, .end = cause == CAUSE_END};
+		struct want_all want = {.below = node, .rewriting = clock_now() >= grace, .end = cause == CAUSE_END};
 		struct slots list = {0};
+		/* Names decide what is below. */
+		pthread_rwlock_rdlock(&fs->tree);
 		slots_collect(fs, &list, want_all, &want);
+		pthread_rwlock_unlock(&fs->tree);
 		int rc = list.count ? epoch_run(fs, list.slot, list.count, cause) : 0;
 		/* Begun and given up, because its writer began to rewrite it. */
 		want.busy |= rc >= 0 && (uint32_t)rc < list.count;
@@ -221,7 +235,7 @@ int sched_flush_all(struct clawfs *fs, enum policy_cause cause)
 			break;
 	}
 	epoch_set_times(fs);
-	int rc = db_flush_all(fs);
+	int rc = db_flush_below(fs, node);
 	if (rc < 0 && !error)
 		error = rc;
 	return error;
@@ -237,6 +251,7 @@ static int sync_lower_dir(struct clawfs *fs, uint32_t dir)
 	/* In RAM only, as its class wants it, or removed. */
 	if (fd < 0)
 		return 0;
+	serve_waits(fs);
 	int rc = lower_sync_dir(&fs->lower, fd);
 	close(fd);
 	return rc;

@@ -48,6 +48,8 @@ int sched_admit(struct clawfs *fs, uint64_t bytes);
  * flushed as it is unless it is empty. The first error, a negative errno,
  * after trying all. No lock held. */
 int sched_flush_all(struct clawfs *fs, enum policy_cause cause);
+/* The same for the node and what is below it. */
+int sched_flush_below(struct clawfs *fs, uint32_t node, enum policy_cause cause);
 
 /* fsync(2) of a directory: its entries are on the card when it returns 0 (P5).
  * Entries of class volatile are not, unless they were synced themselves. No

@@ -3,11 +3,13 @@
 #include "fs/mount.h"
 #include "fs/ops.h"
 #include "fs/recover.h"
+#include "fs/rescue.h"
 #include "fs/supervisor.h"
 #include "fs/worker.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,8 +97,8 @@ static int go_background(int *live_fd)
 
 /* --- mounting ------------------------------------------------------------ */
 
-/* The kernel's first request, before there are threads, and before it is forked: every worker inherits a session that has
- * begun. */
+/* The kernel's first request, before there are threads, and before it is forked: every worker inherits a session that
+ * has begun. */
 static int answer_init(struct clawfs *fs)
 {
 	struct fuse_buf buf = {0};
@@ -113,11 +115,16 @@ static int answer_init(struct clawfs *fs)
 
 static int run(struct clawfs *fs, const struct options *opt)
 {
+	const char *logfile = fs->config.logfile;
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	char why[512] = "";
 	int status = 1, rc;
 	bool dirty = false;
 
+	if (rescue_prepare(fs->config.rescue_dir, sizeof(fs->config.rescue_dir), why, sizeof(why)) < 0) {
+		fprintf(stderr, "clawfs: %s\n", why);
+		return 1;
+	}
 	rc = lower_init(&fs->lower, fs->source, lower_calls_default());
 	if (rc < 0) {
 		fprintf(stderr, "clawfs: %s: %s; name an existing directory that you may read\n", fs->source,
@@ -162,14 +169,15 @@ static int run(struct clawfs *fs, const struct options *opt)
 		fprintf(stderr, "clawfs: %s: %s\n", fs->mountpoint, why);
 		goto out_session;
 	}
-	if (!fs->log_ready && (fs->live_fd >= 0 || opt->logfile[0])) {
-		rc = log_redirect(fs->log, opt->logfile[0] ? opt->logfile : NULL);
+	if (!fs->log_ready && (fs->live_fd >= 0 || logfile[0])) {
+		rc = log_redirect(fs->log, logfile[0] ? logfile : NULL);
 		if (rc < 0) {
-			fprintf(stderr, "clawfs: logfile %s: %s; name a file that you may write\n", opt->logfile,
+			fprintf(stderr, "clawfs: logfile %s: %s; name a file that you may write\n", logfile,
 				strerror(-rc));
 			fuse_session_unmount(fs->session);
 			goto out_session;
 		}
+		fs->log_elsewhere = fs->live_fd < 0;
 	}
 	fs->log_ready = true;
 	if (fs->live_fd >= 0 && chdir("/") < 0)
@@ -198,17 +206,29 @@ out_args:
 }
 
 /* Back to what session_run began with, for another run. */
-static void reset(struct clawfs *fs, const struct options *opt)
+static void reset(struct clawfs *fs)
 {
 	fs->lower.root = fs->lower.temp = -1;
 	fs->upper.dir = -1;
 	fs->left_out = 0;
 	fs->session = NULL;
 	fs->passthrough = (struct passthrough){0};
-	fs->config = opt->config;
 }
 
-int session_run(const struct options *opt)
+/* A private copy, which SIGHUP replaces. */
+static bool take_settings(struct clawfs *fs, const struct options *opt)
+{
+	fs->layers = &opt->layers;
+	fs->config = opt->settings.config;
+	fs->settings = malloc(sizeof(*fs->settings));
+	if (fs->settings)
+		*fs->settings = opt->settings;
+	else
+		fprintf(stderr, "clawfs: out of memory\n");
+	return fs->settings != NULL;
+}
+
+int session_run(struct options *opt)
 {
 	struct clawfs *fs = calloc(1, sizeof(*fs));
 	int status = 1;
@@ -218,17 +238,22 @@ int session_run(const struct options *opt)
 		free(fs);
 		return 1;
 	}
-	reset(fs, opt);
+	reset(fs);
 	fs->live_fd = -1;
-	fs->allow_other = opt->allow_other;
-	if (mount_check(fs, opt) == 0) {
-		status = opt->foreground ? -1 : go_background(&fs->live_fd);
+	pthread_mutex_init(&fs->reload, NULL);
+	if (mount_resolve(fs, opt) == 0) {
+		if (!options_load(opt, fs->source))
+			status = 2;
+		else if (mount_check(opt) == 0 && take_settings(fs, opt))
+			status = opt->foreground ? -1 : go_background(&fs->live_fd);
 		while (status < 0) {
 			status = run(fs, opt);
 			if (status < 0)
-				reset(fs, opt);
+				reset(fs);
 		}
 	}
+	pthread_mutex_destroy(&fs->reload);
+	free(fs->settings);
 	log_destroy(fs->log);
 	free(fs);
 	return status;

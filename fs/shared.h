@@ -16,14 +16,15 @@
 #include <stdint.h>
 
 struct shared {
-	int32_t supervisor; /* pid; 0: there is none */
-	int32_t worker;	    /* pid */
-	uint32_t generation; /* of the worker: 1 is the first */
-	bool ending;	    /* the mount is gone: what is left to do is the flush */
-	bool closed;	    /* that too is done, well or not, and everything given back */
-	int32_t steward;    /* pid of the worker's steward; 0 none */
+	int32_t supervisor;    /* pid; 0: there is none */
+	int32_t worker;	       /* pid */
+	uint32_t generation;   /* of the worker: 1 is the first */
+	bool ending;	       /* the mount is gone: what is left to do is the flush */
+	bool closed;	       /* that too is done, well or not, and everything given back */
+	bool reloaded;	       /* the configuration was read again, by a worker */
+	int32_t steward;       /* pid of the worker's steward; 0 none */
 	struct db_lease lease; /* guarded as said in fs/db.h */
-	struct intent intent; /* tree lock for writing */
+	struct intent intent;  /* tree lock for writing */
 	struct requests requests;
 };
 

@@ -30,7 +30,8 @@ void shm_table_free(struct shm_table *table, uint32_t index);
 /* The record's address; valid until it is freed. */
 void *shm_table_at(const struct shm_table *table, uint32_t index);
 
-/* Whether the record is handed out; one that is being handed out or freed by a process that died there may be either. */
+/* Whether the record is handed out; one that is being handed out or freed by a process that died there may be either.
+ */
 bool shm_table_is_live(const struct shm_table *table, uint32_t index);
 
 /* Words of the table's user that live as long as the table; zero at first. */

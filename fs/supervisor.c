@@ -199,8 +199,9 @@ static int give_up(struct supervisor *s)
 
 static int mount_anew(struct supervisor *s)
 {
-	log_error(s->fs->log, "this kernel cannot send requests again: mounting anew; what programs had open is lost to "
-			      "them");
+	log_error(s->fs->log,
+		  "this kernel cannot send requests again: mounting anew; what programs had open is lost to "
+		  "them");
 	end_steward(s->fs);
 	fuse_session_unmount(s->fs->session);
 	close_leftovers(s);
@@ -288,8 +289,9 @@ int supervise(struct clawfs *fs)
 	fs->shared->supervisor = getpid();
 	s.can_resend = !is_off("CLAWFS_RESEND") && resend(&s);
 	if (!s.can_resend)
-		log_info(fs->log, "this kernel cannot send requests again; a worker that dies takes the mount with it for a "
-				  "moment");
+		log_info(fs->log,
+			 "this kernel cannot send requests again; a worker that dies takes the mount with it for a "
+			 "moment");
 	/* What a worker starts and opens by itself. */
 	steward_pause(fs);
 	lower_temp_remove(&fs->lower);

@@ -303,9 +303,9 @@ static void look_children(struct look *l, uint32_t dir)
 	for (uint32_t child = fs_node(fs, dir)->ram_head; child; child = fs_node(fs, child)->ram_next) {
 		const struct node *n = fs_node(fs, child);
 		const struct name *name = name_at(&fs->nodes, n->name);
-		bool late = S_ISREG(n->type)   ? n->file && file_at(fs, n->file)->policy.cls == CLASS_VOLATILE &&
-							 file_classify(fs, dir, name->text) != CLASS_VOLATILE
-			    : !S_ISDIR(n->type);
+		bool late = S_ISREG(n->type) ? n->file && file_at(fs, n->file)->policy.cls == CLASS_VOLATILE &&
+						       file_classify(fs, dir, name->text) != CLASS_VOLATILE
+					     : !S_ISDIR(n->type);
 		if (late) {
 			dir_children_materialise(fs, dir, l->now);
 			return;

@@ -160,7 +160,8 @@ static bool settle_rmdir(struct clawfs *fs, const struct intent *intent, uint32_
 	return true;
 }
 
-static void rename_file_in_ram(struct clawfs *fs, const struct intent *intent, const struct policy_file *old, msec_t now)
+static void rename_file_in_ram(struct clawfs *fs, const struct intent *intent, const struct policy_file *old,
+			       msec_t now)
 {
 	uint32_t slot = file_peek(fs, intent->src);
 

@@ -70,6 +70,9 @@ void upper_unmark(struct upper *upper, uint64_t ino);
 /* After a crash: puts the version before back in the place of the marked file. 1 when it did, 2 when the
  * lower has that version, 0 when `ino` is not marked, or a negative errno. */
 int upper_restore(struct upper *upper, uint64_t ino, int dirfd, const char *name);
+/* The version before of the marked file: a descriptor to read it from; -ELOOP when the lower has it, -ENOENT when
+ * `ino` is not marked. */
+int upper_open_before(struct upper *upper, uint64_t ino);
 /* Removes all marks. */
 void upper_unmark_all(struct upper *upper);
 

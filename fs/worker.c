@@ -1,20 +1,22 @@
 #include "fs/worker.h"
 #include "fs/dbscan.h"
 #include "fs/recover.h"
+#include "fs/reload.h"
+#include "fs/rescue.h"
+#include "fs/serve.h"
 #include "fs/steward.h"
 #include "fs/takeover.h"
 #include <errno.h>
 #include <fuse_lowlevel.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
-/* Threads that serve requests: most wait for the card or for RAM, and a
- * writer that waits must not keep readers out. */
-#define MAX_THREADS 64
-#define END_TRIES   3
+#define END_TRIES 3
 
 /* --- signals ------------------------------------------------------------- */
 
@@ -31,7 +33,7 @@ static void wake_up(int sig)
 }
 
 /* SIGTERM, SIGINT: flush while the mount still serves, then end it. SIGPWR:
- * flush now. SIGHUP: nothing to re-read yet. SIGUSR1: the supervisor has died. */
+ * flush now. SIGHUP: read the configuration again. SIGUSR1: the supervisor has died. */
 static void *signal_thread(void *arg)
 {
 	struct signals *s = arg;
@@ -48,7 +50,8 @@ static void *signal_thread(void *arg)
 		if (__atomic_load_n(&s->ended, __ATOMIC_ACQUIRE))
 			return NULL;
 		if (sig == SIGHUP) {
-			log_info(s->fs->log, "SIGHUP: nothing to re-read");
+			s->fs->shared->reloaded = true;
+			reload(s->fs);
 			continue;
 		}
 		if (sig == SIGUSR1) {
@@ -97,24 +100,54 @@ static void signals_stop(struct signals *s)
 
 static int serve(struct clawfs *fs)
 {
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	struct signals signals;
-
-	if (!config)
-		return -ENOMEM;
-	fuse_loop_cfg_set_max_threads(config, MAX_THREADS);
-	fuse_loop_cfg_set_idle_threads(config, 4);
 	int rc = signals_start(&signals, fs);
+
 	if (rc == 0) {
 		rc = sched_start(fs);
 		if (rc == 0)
 			rc = steward_start(fs);
 		if (rc == 0)
-			rc = fuse_session_loop_mt(fs->session, config);
+			rc = serve_run(fs);
 		signals_stop(&signals);
 	}
-	fuse_loop_cfg_destroy(config);
 	return rc;
+}
+
+/* To the daemon's log, and to the terminal when that is another place. */
+static void say(struct clawfs *fs, const char *text)
+{
+	log_error(fs->log, "%s", text);
+	if (fs->log_elsewhere)
+		fprintf(stderr, "clawfs: %s\n", text);
+}
+
+/* The card refuses to the end (P9): what is at stake is saved elsewhere, and stays in RAM as well. */
+static void rescue(struct clawfs *fs, int error)
+{
+	struct rescue_saved saved;
+	char why[512], *text = NULL;
+	int rc = rescue_save(fs, fs->config.rescue_dir, time(NULL), &saved, why, sizeof(why));
+
+	if (rc < 0)
+		rc = asprintf(
+			&text,
+			"not everything could be flushed to %s: %s; nor saved: %s. It is kept in RAM, in %s, until the "
+			"machine is switched off: mend the card and mount again",
+			fs->source, strerror(-error), why, fs->upper.path);
+	else if (saved.path[0])
+		rc = asprintf(
+			&text,
+			"not everything could be flushed to %s: %s; %u files, %lld bytes, are saved in %s, and kept in "
+			"RAM, in %s, until the machine is switched off: mend the card and mount again, or see: "
+			"clawfsctl recover",
+			fs->source, strerror(-error), saved.files, saved.bytes, saved.path, fs->upper.path);
+	else
+		rc = asprintf(&text, "not everything could be made durable on %s: %s; see to the card", fs->source,
+			      strerror(-error));
+	if (rc >= 0)
+		say(fs, text);
+	free(rc >= 0 ? text : NULL);
 }
 
 static int flush_at_end(struct clawfs *fs)
@@ -127,12 +160,6 @@ static int flush_at_end(struct clawfs *fs)
 			break;
 		usleep(200000);
 	}
-	if (rc < 0)
-		log_error(fs->log,
-			  "not everything could be flushed to %s: %s; it is kept in %s until the machine is switched "
-			  "off: mend "
-			  "the card and mount again",
-			  fs->source, strerror(-rc), fs->upper.path);
 	return rc;
 }
 
@@ -143,6 +170,8 @@ static int drain(struct clawfs *fs)
 	int rc = flush_at_end(fs);
 	sched_stop(fs);
 	dbscan_fold(fs);
+	if (rc < 0)
+		rescue(fs, rc);
 	return rc;
 }
 
@@ -155,6 +184,9 @@ int worker_run(struct clawfs *fs, bool successor)
 		log_error(fs->log, "cannot take over: %s", strerror(-rc));
 		_exit(1);
 	}
+	/* What a worker has been told to read again is not in the memory that the next one begins with. */
+	if (successor && fs->shared->reloaded)
+		reload(fs);
 	if (!fs->shared->ending) {
 		rc = serve(fs);
 		if (rc < 0)
@@ -191,6 +223,7 @@ int worker_rescue(const struct clawfs *dead)
 	memset(fs, 0, sizeof(*fs));
 	fs->config = dead->config;
 	fs->log = dead->log;
+	fs->log_elsewhere = dead->log_elsewhere;
 	fs->lower = dead->lower;
 	fs->upper = dead->upper;
 	fs->live_fd = -1;
@@ -202,7 +235,10 @@ int worker_rescue(const struct clawfs *dead)
 		upper_empty_work(&fs->upper);
 		rc = recover_upper(fs, clock_now());
 	}
-	if (rc == 0)
+	if (rc == 0) {
 		rc = flush_at_end(fs);
+		if (rc < 0)
+			rescue(fs, rc);
+	}
 	return rc < 0 || fs->left_out > 0;
 }

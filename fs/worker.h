@@ -9,8 +9,8 @@
 
 /* Serves the mount until it is unmounted or a signal ends it, then flushes everything (P8), gives everything back but
  * `fs` itself and its log, and returns the exit status. `successor`: takes over first what the worker before it has
- * left (fs/takeover.h). SIGTERM, SIGINT, SIGHUP, SIGPWR and SIGUSR1 are blocked in the calling thread, which pthread_create
- * made. */
+ * left (fs/takeover.h). SIGTERM, SIGINT, SIGHUP, SIGPWR and SIGUSR1 are blocked in the calling thread, which
+ * pthread_create made. */
 int worker_run(struct clawfs *fs, bool successor);
 
 /* Gives everything back. `status` that of the flush; 0 and nothing left out: the upper goes too. */
