@@ -231,7 +231,7 @@ static void json_member(struct listing *out, const char *key, const char *value)
 static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const struct gauge gauge[], uint64_t used,
 		       int error, const struct stats_class total[], const struct stats_class minute[], int64_t uptime)
 {
-	listing_text(out, "{\"version\":\"" CLAWFS_VERSION "\",\"pid\":%d,\"worker\":{\"pid\":%d,\"number\":%u},",
+	listing_text(out, "{\"version\":\"" CLAWFS_VERSION "\",\"pid\":%d,\"worker\":%d,\"worker_number\":%u,",
 		     main_pid(fs), (int)getpid(), fs->shared->generation);
 	json_member(out, "mountpoint", fs->mountpoint);
 	json_member(out, "source", fs->source);

@@ -116,7 +116,7 @@ kill9() {
 }
 
 # The pids of the supervisor and of the worker that serves now.
-stats_of_processes() { echo "$(stats pid) $(stats worker.pid)"; }
+stats_of_processes() { echo "$(stats pid) $(stats worker)"; }
 
 # kill_worker: kill -9 of the process that serves, whichever it is now; the supervisor
 # starts the next one. Not by the stats, which would wait for it.
