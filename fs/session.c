@@ -121,7 +121,8 @@ static int run(struct clawfs *fs, const struct options *opt)
 	int status = 1, rc;
 	bool dirty = false;
 
-	if (rescue_prepare(fs->config.rescue_dir, sizeof(fs->config.rescue_dir), why, sizeof(why)) < 0) {
+	snprintf(fs->rescue_dir, sizeof(fs->rescue_dir), "%s", fs->config.rescue_dir);
+	if (rescue_prepare(fs->rescue_dir, sizeof(fs->rescue_dir), why, sizeof(why)) < 0) {
 		fprintf(stderr, "clawfs: %s\n", why);
 		return 1;
 	}

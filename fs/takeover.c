@@ -145,6 +145,8 @@ static void revive_files(struct clawfs *fs)
 		f->refs = 1 + (f->place != PLACE_LOWER && !f->orphan);
 		f->readers = f->writers = 0;
 		f->ram = 0;
+		/* A sync of its last flush may have failed, and the kernel tells of it once. */
+		f->distrust |= f->policy.state == POLICY_FLUSHING || f->policy.state == POLICY_REDIRTIED;
 		f->saves += f->in_flight_saves;
 		f->in_flight_saves = 0;
 	}

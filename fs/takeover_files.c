@@ -48,6 +48,7 @@ static void leave_upper(struct clawfs *fs, uint32_t slot)
 		return;
 	f->place = PLACE_LOWER;
 	f->flushed = 0;
+	f->distrust = false;
 	f->refs--;
 	file_close_fd(&f->fd_up);
 }
@@ -136,6 +137,11 @@ static void look_mark(struct look *l, uint32_t slot)
 
 	if (!f->marked)
 		return;
+	if (!f->orphan && f->place == PLACE_TAIL && f->marked == fd_ino(f->fd_up) &&
+	    upper_tail_mark(&fs->upper, f->marked) >= 0) {
+		f->distrust = true;
+		return;
+	}
 	if (f->orphan || f->place != PLACE_WHOLE || f->marked != fd_ino(f->fd_up) ||
 	    node_place_upper(fs, f->node, &updir, &name) < 0) {
 		file_unmark(fs, slot);

@@ -127,7 +127,7 @@ static void rescue(struct clawfs *fs, int error)
 {
 	struct rescue_saved saved;
 	char why[512], *text = NULL;
-	int rc = rescue_save(fs, fs->config.rescue_dir, time(NULL), &saved, why, sizeof(why));
+	int rc = rescue_save(fs, fs->rescue_dir, time(NULL), &saved, why, sizeof(why));
 
 	if (rc < 0)
 		rc = asprintf(
@@ -228,6 +228,7 @@ int worker_rescue(const struct clawfs *dead)
 	fs->upper = dead->upper;
 	fs->live_fd = -1;
 	memcpy(fs->source, dead->source, sizeof(fs->source));
+	memcpy(fs->rescue_dir, dead->rescue_dir, sizeof(fs->rescue_dir));
 	memcpy(fs->mountpoint, dead->mountpoint, sizeof(fs->mountpoint));
 	int rc = clawfs_init(fs, clock_now());
 	if (rc == 0) {
