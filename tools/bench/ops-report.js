@@ -23,7 +23,8 @@ function cell(op, name) {
 
 console.log(`${machine.cores} cores, Linux ${machine.kernel}, ${version}`);
 console.log('In brackets: times as long as on plain ext4, and as on passthrough_ll, in this run.\n');
-table(['median, ms', ...names], ops.filter(({ bytes }) => !bytes).map((op) => [op.name, ...names.map((name) => cell(op, name))]));
+const short = ops.filter(({ bytes }) => !bytes);
+if (short.length > 0) table(['median, ms', ...names], short.map((op) => [op.name, ...names.map((name) => cell(op, name))]));
 const moving = ops.filter(({ bytes }) => bytes);
 if (moving.length > 0) {
   console.log();
@@ -43,7 +44,7 @@ if (goals.length > 0) {
 
 const fuse = names.filter((name) => ops.some(({ requests }) => requests?.[name] && Object.keys(requests[name]).length > 0));
 if (fuse.length === 0) {
-  console.log('\nFUSE requests are not counted: this kernel has no tracepoint fuse_request_send (Linux 6.11).');
+  console.log('\nFUSE requests are not counted: this kernel has no tracepoint fuse_request_send (Linux 6.11). Of clawfs, see .clawfs/stats.');
 } else {
   console.log();
   const spell = (requests) => {
