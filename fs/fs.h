@@ -39,6 +39,7 @@
 #include <pthread.h>
 
 struct fuse_session;
+struct notify;
 struct listing;
 struct layers;
 struct settings;
@@ -68,11 +69,12 @@ struct clawfs {
 	struct blockdev blockdev; /* the lower's device when it was mounted */
 	bool blockdev_known;
 	struct device device;
-	struct serve *serve; /* while requests are served; NULL */
-	struct fdset kept;   /* descriptors that are the supervisor's */
-	dev_t mount_dev;     /* st_dev of what is mounted; 0 before */
-	bool log_ready;	     /* the log goes where it belongs */
-	int live_fd;	     /* where to say that the mount is live; -1 */
+	struct serve *serve;   /* while requests are served; NULL */
+	struct fdset kept;     /* descriptors that are the supervisor's */
+	dev_t mount_dev;       /* st_dev of what is mounted; 0 before */
+	struct notify *notify; /* the worker's; NULL without a service manager */
+	bool log_ready;	       /* the log goes where it belongs */
+	int live_fd;	       /* where to say that the mount is live; -1 */
 	char source[4096];
 	char mountpoint[4096];
 	char rescue_dir[4096];

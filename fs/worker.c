@@ -1,5 +1,6 @@
 #include "fs/worker.h"
 #include "fs/dbscan.h"
+#include "fs/notify.h"
 #include "fs/recover.h"
 #include "fs/reload.h"
 #include "fs/rescue.h"
@@ -17,6 +18,8 @@
 #include <unistd.h>
 
 #define END_TRIES 3
+/* Ten seconds, at 10 ms each. */
+#define ALIVE_TRIES 1000
 
 /* --- signals ------------------------------------------------------------- */
 
@@ -62,6 +65,8 @@ static void *signal_thread(void *arg)
 			continue;
 		}
 		log_info(s->fs->log, "%s: flushing", strsignal(sig));
+		if (sig != SIGPWR)
+			notify_stopping(s->fs->notify, "flushing");
 		sched_flush_all(s->fs, CAUSE_SYNC);
 		if (sig == SIGPWR)
 			continue;
@@ -112,6 +117,26 @@ static int serve(struct clawfs *fs)
 		signals_stop(&signals);
 	}
 	return rc;
+}
+
+/* For the watchdog: every request needs the tree lock, and each change the scheduler's. Nobody holds them for as long
+ * as a card can take (fs.h). */
+static bool is_alive(void *arg)
+{
+	struct clawfs *fs = arg;
+
+	for (int tries = 0; tries < ALIVE_TRIES; tries++) {
+		if (pthread_rwlock_tryrdlock(&fs->tree) == 0) {
+			bool free = pthread_mutex_trylock(&fs->sched.lock) == 0;
+			if (free)
+				pthread_mutex_unlock(&fs->sched.lock);
+			pthread_rwlock_unlock(&fs->tree);
+			if (free)
+				return true;
+		}
+		usleep(10000);
+	}
+	return false;
 }
 
 /* To the daemon's log, and to the terminal when that is another place. */
@@ -187,16 +212,22 @@ int worker_run(struct clawfs *fs, bool successor)
 	/* What a worker has been told to read again is not in the memory that the next one begins with. */
 	if (successor && fs->shared->reloaded)
 		reload(fs);
+	fs->notify = notify_create(is_alive, fs);
 	if (!fs->shared->ending) {
+		char text[400];
+		snprintf(text, sizeof(text), "%.180s is mounted on %.180s", fs->source, fs->mountpoint);
+		notify_ready(fs->notify, text);
 		rc = serve(fs);
 		if (rc < 0)
 			log_error(fs->log, "serving ended: %s", strerror(-rc));
 		fs->shared->ending = true;
 	}
+	notify_stopping(fs->notify, "flushing");
 	fuse_session_unmount(fs->session);
 	steward_stop(fs);
 	int status = drain(fs) < 0;
 	log_info(fs->log, "ended%s", status ? " with unflushed data" : ", everything is on the lower");
+	notify_destroy(fs->notify);
 	fuse_session_destroy(fs->session);
 	fs->shared->closed = true;
 	worker_close(fs, status);
