@@ -2,6 +2,7 @@
 #include "fs/fs.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <unistd.h>
 
 ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t off)
@@ -10,6 +11,7 @@ ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t
 	ssize_t got = 0;
 
 	pthread_rwlock_rdlock(&f->lock);
+	bool ram = f->place == PLACE_WHOLE || (f->place == PLACE_TAIL && off + (off_t)len > f->flushed);
 	if (f->place == PLACE_LOWER) {
 		got = lower_pread(&fs->lower, f->fd_rd, buf, len, off);
 	} else {
@@ -28,6 +30,9 @@ ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t
 		}
 	}
 	pthread_rwlock_unlock(&f->lock);
+	stats_count(fs->stats, ram ? STATS_READS_RAM : STATS_READS_LOWER, 1);
+	if (got > 0)
+		stats_count(fs->stats, ram ? STATS_READ_BYTES_RAM : STATS_READ_BYTES_LOWER, (uint64_t)got);
 	return got;
 }
 
@@ -52,6 +57,31 @@ static enum plan plan_write(struct clawfs *fs, struct file *f, off_t off, size_t
 	if (end > CONFIG(fs, file_max))
 		return DO_MATERIALISE;
 	return f->place == PLACE_LOWER ? DO_RAISE : DO_UPPER;
+}
+
+/* Writing at the end is not done twice: where that was is remembered before, and that it is done, after. File lock
+ * held. */
+static void append_begin(uint32_t slot, off_t at, size_t len)
+{
+	struct request *r = request_current();
+
+	if (!r || r->opcode != FUSE_WRITE)
+		return;
+	r->slot = 0;
+	r->off = at;
+	r->len = (off_t)len;
+	__atomic_store_n(&r->slot, slot, __ATOMIC_RELEASE);
+}
+
+static void append_end(int rc)
+{
+	struct request *r = request_current();
+
+	if (!r || !r->slot)
+		return;
+	if (rc == 0)
+		request_done(0, 0);
+	__atomic_store_n(&r->slot, 0, __ATOMIC_RELEASE);
 }
 
 /* Where O_APPEND writes. */
@@ -93,14 +123,14 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 	struct file *f = file_at(fs, slot);
 	bool append = h->flags & O_APPEND;
 	struct policy_scan scan = {0};
-	bool scanned = false, full = false;
+	bool scanned = false, full = false, through = false;
 	enum policy_class cls = CLASS_THROUGH;
 	struct db_io db;
 	int rc = db_change_begin(fs, f->node, buf, len, off, &db);
 
 	if (rc < 0)
 		return rc;
-	for (bool done = false; rc == 0 && !done;) {
+	for (bool done = append && request_was_done(); rc == 0 && !done;) {
 		pthread_rwlock_rdlock(&f->lock);
 		off_t at = append ? append_offset(f) : off;
 		/* A database is not held in RAM, whatever its name: its syncs and its log's go together (P7). */
@@ -109,11 +139,14 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 		cls = f->cls;
 		if (plan == DO_LOWER) {
 			off_t before = file_fd_size(f->fd_wr);
+			if (append)
+				append_begin(slot, at, len);
 			rc = lower_pwrite(&fs->lower, f->fd_wr, buf, len, at);
 			/* Nothing of an append that failed stays: it will be tried again. */
 			if (rc < 0 && at == before)
 				fs->lower.sys->ftruncate(f->fd_wr, before);
-			done = true;
+			append_end(rc);
+			done = through = true;
 		}
 		pthread_rwlock_unlock(&f->lock);
 		if (done)
@@ -138,8 +171,11 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 		if (plan_write(fs, f, at, len) == plan) {
 			if (plan == DO_RAISE)
 				rc = file_raise(fs, slot, class_is_tail(f->cls), false, false);
+			if (append)
+				append_begin(slot, at, len);
 			if (rc == 0)
 				rc = write_upper(fs, slot, buf, len, at, scan, now);
+			append_end(rc);
 			done = true;
 			if (rc == -ENOSPC) {
 				/* The tmpfs has less room than ram_max allows: the lower may have it. */
@@ -155,7 +191,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 	db_change_end(fs, &db, buf, len, off, h->pid, now);
 	if (rc < 0)
 		return rc;
-	stats_app_write(fs->stats, now, cls, len);
+	stats_app_write(fs->stats, now, cls, len, through);
 	if (h->flags & (O_SYNC | O_DSYNC)) {
 		rc = file_sync(fs, slot, NULL, !(h->flags & (O_SYNC & ~O_DSYNC)), now);
 		if (rc < 0)
