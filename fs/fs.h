@@ -41,7 +41,6 @@ struct notify;
 struct listing;
 struct layers;
 struct settings;
-struct serve;
 
 struct clawfs {
 	struct policy_config config;
@@ -66,7 +65,6 @@ struct clawfs {
 	struct blockdev blockdev; /* the lower's device when it was mounted */
 	bool blockdev_known;
 	struct device device;
-	struct serve *serve;   /* while requests are served; NULL */
 	dev_t mount_dev;       /* st_dev of what is mounted; 0 before */
 	struct notify *notify; /* NULL without a service manager */
 	int live_fd;	       /* where to say that the mount is live; -1 */
