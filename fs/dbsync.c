@@ -320,7 +320,7 @@ void db_change_end(struct clawfs *fs, const struct db_io *io, const void *buf, s
 		return;
 	struct db *d = db_at(fs, io->db);
 	pthread_mutex_lock(&fs->dbs.lock);
-	bool by_steward = fs->dbs.lease.node && pid == fs->dbs.lease.pid;
+	bool by_steward = fs->dbs.lease->node && pid == fs->dbs.lease->pid;
 	policy_barrier_after(&d->barrier, io->event, now);
 	bool wal = io->event != BARRIER_DB_WRITE;
 	/* The first write to the database since its log was written: somebody checkpoints. */

@@ -1,8 +1,8 @@
 #include "fs/stats.h"
 #include "fs/blockdev.h"
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct stats {
 	pthread_mutex_t lock;
@@ -51,16 +51,21 @@ static bool take_values(const struct stats *s, uint64_t value[MINUTE_VALUES])
 
 struct stats *stats_create(msec_t now, dev_t device)
 {
-	struct stats *s = calloc(1, sizeof(*s));
+	struct stats *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (s) {
-		pthread_mutex_init(&s->lock, NULL);
-		s->start = s->minute_start = now;
-		s->minute_end = now + MINUTE_MS;
-		s->device = device;
-		s->device_known = take_values(s, s->value_start);
-	}
+	if (s == MAP_FAILED)
+		return NULL;
+	pthread_mutex_init(&s->lock, NULL);
+	s->start = s->minute_start = now;
+	s->minute_end = now + MINUTE_MS;
+	s->device = device;
+	s->device_known = take_values(s, s->value_start);
 	return s;
+}
+
+void stats_revive(struct stats *s)
+{
+	pthread_mutex_init(&s->lock, NULL);
 }
 
 void stats_destroy(struct stats *s)
@@ -68,7 +73,7 @@ void stats_destroy(struct stats *s)
 	if (!s)
 		return;
 	pthread_mutex_destroy(&s->lock);
-	free(s);
+	munmap(s, sizeof(*s));
 }
 
 /* The counters are plain words one after the other. */

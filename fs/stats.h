@@ -66,8 +66,10 @@ struct stats_minute {
 
 struct stats;
 
-/* `device` below the lower, whose own counters go into the minutes. */
+/* In shared memory: a successor process goes on counting, after stats_revive. `device` below the lower, whose own
+ * counters go into the minutes. */
 struct stats *stats_create(msec_t now, dev_t device);
+void stats_revive(struct stats *stats);
 void stats_destroy(struct stats *stats);
 
 /* `through`: it was written to the lower at once. */
