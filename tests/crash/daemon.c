@@ -67,7 +67,7 @@ long long daemon_stat(const struct daemon *d, const char *key)
 
 pid_t daemon_worker(const struct daemon *d)
 {
-	long long pid = daemon_stat(d, "pid");
+	long long pid = daemon_stat(d, "worker");
 
 	return pid > 0 ? (pid_t)pid : 0;
 }
@@ -163,6 +163,22 @@ struct fault_page *daemon_with_faults(struct daemon *d, const char *dir)
 	return page;
 }
 
+/* Not ended, whether or not its parent has reaped it. */
+static bool is_running(pid_t pid)
+{
+	char path[64], line[512] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ssize_t n = read(fd, line, sizeof(line) - 1);
+	close(fd);
+	const char *state = n > 0 ? strrchr(line, ')') : NULL;
+	return state && state[2] != 'Z' && state[2] != 'X';
+}
+
 void daemon_kill(struct daemon *d)
 {
 	int status;
@@ -173,6 +189,8 @@ void daemon_kill(struct daemon *d)
 		if (d->worker && d->worker != d->pid)
 			kill(d->worker, SIGKILL);
 		waitpid(d->pid, &status, 0);
+		while (d->worker && is_running(d->worker))
+			usleep(1000);
 	}
 	d->pid = d->worker = 0;
 }

@@ -57,7 +57,8 @@ void say_who_holds(const char *dir)
 	char command[1500];
 
 	snprintf(command, sizeof(command),
-		 "for p in /proc/[0-9]*; do open=$(ls -l $p/fd 2>/dev/null | grep -o '%s.*') && "
+		 "for p in /proc/[0-9]*; do open=$(ls -l $p/fd 2>/dev/null | grep -oE '%s.*|(main.sqlite|index.db).*') "
+		 "&& "
 		 "echo \"$(tr '\\0' ' ' <$p/cmdline): $open\" >&2; done",
 		 dir);
 	if (system(command) != 0)

@@ -3,6 +3,8 @@
 #   kills= how many   seed= the first: each hundred has the next seed   mode=kill|points|faults (see main.c)
 #   each= kills of one seed (100)   other words go to `crash`: wait_ms= pace= only= keep=1
 set -euo pipefail
+# In a mount namespace of its own: another's copy of a mount that was killed would keep the kernel's hold on databases.
+[ -n "${CRASH_NAMESPACE:-}" ] || CRASH_NAMESPACE=1 exec unshare -m -- "$0" "$@"
 CLAWFS=$(realpath "$1")
 BIN=$(realpath "$2")
 shift 2
