@@ -126,7 +126,8 @@ int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		if (rc < 0 && !lower)
 			goto out;
 		if (rc < 0)
-			log_error(fs->log, "%s is removed, but its copy in the upper could not be: %s", name, strerror(-rc));
+			log_error(fs->log, "%s is removed, but its copy in the upper could not be: %s", name,
+				  strerror(-rc));
 		rc = 0;
 		upper_discard(&fs->upper, &hidden);
 	}

@@ -179,18 +179,36 @@ static bool is_running(pid_t pid)
 	return state && state[2] != 'Z' && state[2] != 'X';
 }
 
+static int children_of(pid_t pid, pid_t *list, int max)
+{
+	char path[64];
+	int count = 0, child;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	FILE *file = fopen(path, "re");
+	while (file && count < max && fscanf(file, "%d", &child) == 1)
+		list[count++] = child;
+	if (file)
+		fclose(file);
+	return count;
+}
+
 void daemon_kill(struct daemon *d)
 {
 	int status;
 
 	if (d->pid) {
-		/* The supervisor first, or it would put another in its place. */
+		pid_t children[16];
+		/* So that none is put in the place of another meanwhile. */
+		kill(d->pid, SIGSTOP);
+		int count = children_of(d->pid, children, 16);
 		kill(d->pid, SIGKILL);
-		if (d->worker && d->worker != d->pid)
-			kill(d->worker, SIGKILL);
+		for (int i = 0; i < count; i++)
+			kill(children[i], SIGKILL);
 		waitpid(d->pid, &status, 0);
-		while (d->worker && is_running(d->worker))
-			usleep(1000);
+		for (int i = 0; i < count; i++)
+			while (is_running(children[i]))
+				usleep(1000);
 	}
 	d->pid = d->worker = 0;
 }
