@@ -20,7 +20,7 @@ cut_load() {
 	: >"$place/ready"
 	until [ -e "$WORK/cuts/go" ]; do sleep 0.05; done
 	spawn load "${RUNNER[@]}" "$LOAD" run "$DATA" "$place/acks" --seconds="$cut_seconds" "${plan[@]}" \
-		"${LOAD_OPTIONS[@]}" >"$place/load.json"
+		"${LOAD_OPTIONS[@]}" >"$raw/$name/cuts.load.json"
 	wait "$SPAWNED" || die "the load on ${TITLES[$name]} failed"
 	configuration_down "$name" "$place"
 	card_destroy "$place"
@@ -68,9 +68,9 @@ for name in "${configurations[@]}"; do
 			--seconds="$cut_seconds" "${plan[@]}" >>"$raw/$name/cuts" || status=$?
 		# 3: something is lost, which is what is asked.
 		[ "$status" -eq 0 ] || [ "$status" -eq 3 ] || die "cut $cut of ${TITLES[$name]} could not be looked at"
-		umount "$WORK/cut"
+		take_off "$WORK/cut"
 		rm "$WORK/xfs/$name/cut.$cut"
 	done
 done
-umount "$WORK/xfs"
+take_off "$WORK/xfs"
 rm "$WORK/xfs.img"
