@@ -49,14 +49,19 @@ clawfsctl flush $dir
 systemctl reload "$unit"
 until_true 60 journalctl -q --no-pager -u "$unit" --grep SIGHUP
 
+# The worker killed: the supervisor has another, and systemd need not know.
+worker() { sed -n 's/.*"worker":\([0-9]*\).*/\1/p' $dir/.clawfs/stats.json; }
+before=$(worker)
+kill -9 "$before"
+until_true 60 sh -c "[ \$(sed -n 's/.*\"worker\":\([0-9]*\).*/\1/p' $dir/.clawfs/stats.json) != $before ]"
+[ "$(property NRestarts)" -eq 0 ]
 # Killed: started anew, nothing is lost, and the gateway is started anew by its own unit.
 main=$(property MainPID)
 kill -9 "$main"
 until_true 60 sh -c "[ \$(systemctl show -P NRestarts '$unit') -eq 1 ]"
 until_true 60 cat $dir/.clawfs/stats
 # Hung: the watchdog kills it.
-main=$(property MainPID)
-kill -STOP "$main"
+kill -STOP "$(worker)"
 until_true 90 sh -c "[ \$(systemctl show -P NRestarts '$unit') -eq 2 ]"
 until_true 60 cat $dir/.clawfs/stats
 until_true 60 systemctl is-active --quiet secureclaw-gateway

@@ -134,12 +134,18 @@ refute gone "$pid"
 exec 5<&-
 wait_until gone "$pid"
 
+kill_both() {
+	local supervisor worker
+	supervisor=$(stats pid) worker=$(stats worker)
+	kill -9 "$supervisor"
+	kill -9 "$worker"
+	wait_until gone "$supervisor"
+	wait_until gone "$worker"
+}
 # A daemon that has died: umount takes the dead mount away, mount takes over what it left (P6).
 mount -t clawfs "$LOWER" "$MNT" -o "$long,uhelper=clawfs,upper=$UPPER"
 echo kept >>"$MNT/a.log"
-pid=$(stats pid)
-kill -9 "$pid"
-wait_until gone "$pid"
+kill_both
 umount "$MNT"
 mount -t clawfs "$LOWER" "$MNT" -o "$long,uhelper=clawfs,upper=$UPPER"
 assert_eq "$(tail -n 1 "$MNT/a.log")" kept
@@ -149,10 +155,8 @@ assert_eq "$(tail -n 1 "$LOWER/a.log")" kept
 # The same without the umount, while the kernel still knows the root's attributes.
 mount -t clawfs "$LOWER" "$MNT" -o "$long,uhelper=clawfs,upper=$UPPER"
 echo again >>"$MNT/a.log"
-pid=$(stats pid)
 stat "$MNT" >/dev/null
-kill -9 "$pid"
-wait_until gone "$pid"
+kill_both
 mount -t clawfs "$LOWER" "$MNT" -o "$long,uhelper=clawfs,upper=$UPPER"
 assert_eq "$(tail -n 1 "$MNT/a.log")" again
 umount "$MNT"
