@@ -125,9 +125,9 @@ static int one_fault(struct daemon *d, struct crew *c, struct fault_page *page, 
 {
 	int status;
 
-	strike(page, f, r);
 	crew_go(c);
 	crew_expect_failure(c);
+	strike(page, f, r);
 	if (f->ever) {
 		usleep(150000);
 		daemon_flush(d);
