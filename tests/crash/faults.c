@@ -76,7 +76,9 @@ static unsigned list_faults(const struct fault_page *page, uint64_t seed, struct
 			if (!page->counts[side][call])
 				continue;
 			for (int e = 0; e < ERRORS; e++)
-				for (int ever = 0; ever < 2 && may_have(call, errors[e].error); ever++)
+				for (int ever = 0;
+				     ever < (errors[e].error == EINTR ? 1 : 2) && may_have(call, errors[e].error);
+				     ever++)
 					list[count++] = (struct fault){side, call, e, ever};
 			if (call == CALL_pwrite || call == CALL_write || call == CALL_pread)
 				list[count++] = (struct fault){side, call, SHORT, false};
