@@ -126,7 +126,7 @@ int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		if (rc < 0)
 			goto out;
 		upper_discard(&fs->upper, &hidden);
-	} else if (upper && unlinkat(updir, name, 0) < 0 && unlinkat(updir, name, 0) < 0) {
+	} else if (upper && unlinkat(updir, name, 0) < 0 && upper_hide(&fs->upper, updir, name, &hidden) < 0) {
 		log_error(fs->log, "%s is removed, but its copy in the upper could not be: %s", name, strerror(errno));
 	}
 	dir_touch(fs, parent, lower);

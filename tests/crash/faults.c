@@ -187,6 +187,8 @@ int mode_faults(void)
 		const struct fault *f = &list[round];
 		if (*only && strcmp(only, said(f)) != 0)
 			continue;
+		if (argument_number("verbose", 0))
+			fprintf(stderr, "fault %s\n", said(f));
 		rc = one_fault(&d, c, page, f, mix(o.seed, 23, (uint64_t)round), &struck);
 		if (rc < 0)
 			fprintf(stderr, "WRONG with the fault \"%s\"\n", said(f));
