@@ -14,6 +14,8 @@ static __thread bool again;
 static bool needs_record(uint32_t opcode)
 {
 	switch (opcode) {
+	case FUSE_LOOKUP:
+	case FUSE_READDIRPLUS:
 	case FUSE_SYMLINK:
 	case FUSE_MKNOD:
 	case FUSE_MKDIR:
@@ -104,6 +106,7 @@ void request_read(struct requests *all, uint32_t generation, const void *in, siz
 		r->rc = 0;
 		r->node = r->handle = r->slot = 0;
 		r->able = false;
+		r->gave = 0;
 		r->opcode = head.opcode;
 		__atomic_store_n(&r->unique, unique, __ATOMIC_RELEASE);
 		current = r;
@@ -143,6 +146,20 @@ void request_done(int rc, uint32_t node)
 	current->rc = rc;
 	current->node = node;
 	__atomic_store_n(&current->state, REQUEST_DONE, __ATOMIC_RELEASE);
+}
+
+void request_gives(uint32_t node)
+{
+	if (!current || current->gave == REQUEST_GIVEN_MAX)
+		return;
+	current->given[current->gave] = node;
+	__atomic_store_n(&current->gave, current->gave + 1, __ATOMIC_RELEASE);
+}
+
+void request_gives_not(uint32_t node)
+{
+	if (current && current->gave > 0 && current->given[current->gave - 1] == node)
+		__atomic_store_n(&current->gave, current->gave - 1, __ATOMIC_RELEASE);
 }
 
 void request_made(uint32_t node)
