@@ -40,9 +40,11 @@ struct request {
 	/* An append under way: of `len` bytes at `off` of the file `slot`; 0 none. Written last, cleared first. */
 	uint32_t slot;
 	off_t off, len;
-	/* References of nodes that the answer gives to the kernel; more than fit are not remembered. */
+	/* References of nodes that the answer gives to the kernel, or that it gives back (FORGET); more than fit are
+	 * not remembered. */
 	uint32_t gave; /* atomic */
 	uint32_t given[REQUEST_GIVEN_MAX];
+	uint32_t count[REQUEST_GIVEN_MAX]; /* of FORGET */
 };
 
 /* More than there are threads: those that are never answered (their process was killed) stay until the room is needed.
@@ -69,6 +71,10 @@ bool request_is_again(void);
 void request_gives(uint32_t node);
 /* Nor that of the last one: it is about to be taken back. */
 void request_gives_not(uint32_t node);
+/* From FORGET: before each of the references that it gives back, from the last to the first; and at its end, since no
+ * answer ends it. */
+void request_forgets(void);
+void request_forgotten(void);
 /* Its file is there. */
 void request_made(uint32_t node);
 /* It is done but for the answer. */
