@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -94,12 +94,12 @@ static void detach_dead(const char *path)
 		waitpid(pid, NULL, 0);
 }
 
-/* stat(2) may be answered from the kernel's memory for long; statfs(2) asks the daemon. */
+/* What stat(2) shows may be remembered by the kernel; statfs(2) asks. */
 static bool is_dead(const char *path)
 {
-	struct statfs fs;
+	struct statvfs st;
 
-	return statfs(path, &fs) < 0 && errno == ENOTCONN;
+	return statvfs(path, &st) < 0 && errno == ENOTCONN;
 }
 
 static int resolve(const char *path, char *out, const char *what)

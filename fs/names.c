@@ -72,8 +72,10 @@ int name_give(struct clawfs *fs, uint32_t node, struct stat *st)
 {
 	int rc = node_stat(fs, node, st);
 
-	if (rc == 0)
+	if (rc == 0) {
 		__atomic_add_fetch(&fs_node(fs, node)->nlookup, 1, __ATOMIC_RELAXED);
+		request_gives(node);
+	}
 	return rc;
 }
 
