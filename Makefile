@@ -112,6 +112,7 @@ crash: $(BUILD)/clawfs $(CRASH_BIN) ## kill -9 (KILLS=100) and power cuts (CUTS=
 SAN := -O1 -g -fno-omit-frame-pointer
 
 asan: ## unit, model and mount with AddressSanitizer and UBSan
+	LSAN_OPTIONS="suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0" \
 	$(MAKE) BUILD=build/asan HARDEN= CFLAGS="$(SAN) -fsanitize=address,undefined -fno-sanitize-recover=all -DCLAWFS_DEBUG" unit model mount
 
 tsan: ## unit, model and mount with ThreadSanitizer
