@@ -127,6 +127,7 @@ results: $(BUILD)/clawfs $(CRASH_BIN) $(FUZZ_BIN) ## all of these into tests/RES
 SAN := -O1 -g -fno-omit-frame-pointer
 
 asan: ## unit, model and mount with AddressSanitizer and UBSan
+	LSAN_OPTIONS="suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0" \
 	$(MAKE) BUILD=build/asan HARDEN= CFLAGS="$(SAN) -fsanitize=address,undefined -fno-sanitize-recover=all -DCLAWFS_DEBUG" unit model mount
 
 tsan: ## unit, model and mount with ThreadSanitizer
