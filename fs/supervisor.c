@@ -254,12 +254,15 @@ static int serve_to_the_end(struct supervisor *s)
 			return give_up(s);
 		}
 		int status = wait_for_worker(s);
-		/* It has closed and removed all; what our memory says of that is not true any more. */
-		if (WIFEXITED(status) && (WEXITSTATUS(status) == EXIT_GOOD || WEXITSTATUS(status) == EXIT_BAD))
-			_exit(WEXITSTATUS(status) == EXIT_BAD);
+		if (WIFEXITED(status) && (WEXITSTATUS(status) == EXIT_GOOD || WEXITSTATUS(status) == EXIT_BAD)) {
+			worker_forget(fs);
+			return WEXITSTATUS(status) == EXIT_BAD;
+		}
 		report_death(s, status);
-		if (fs->shared->closed)
-			_exit(1);
+		if (fs->shared->closed) {
+			worker_forget(fs);
+			return 1;
+		}
 		if (note_death(s, clock_now()))
 			return give_up(s);
 		if (!fs->shared->ending && !s->can_resend)

@@ -28,9 +28,8 @@
 /* Mounted anew is wanted. */
 #define SUPERVISE_AGAIN (-1)
 
-/* Serves the mount, whose FUSE_INIT is answered, to its end. Exits the process when the worker has ended, which gives
- * everything back. Else returns the exit status, with everything given back as by worker_close; or SUPERVISE_AGAIN, the
- * same, with the upper kept. */
+/* Serves the mount, whose FUSE_INIT is answered, to its end. The exit status, with everything given back as by
+ * worker_close; or SUPERVISE_AGAIN, the same, with the upper kept. */
 int supervise(struct clawfs *fs);
 
 #endif
