@@ -192,7 +192,6 @@ static int flush_at_end(struct clawfs *fs)
 /* After the last request: what is in RAM goes to the lower. */
 static int drain(struct clawfs *fs)
 {
-	flock(fs->lower.root, LOCK_SH);
 	int rc = flush_at_end(fs);
 	sched_stop(fs);
 	dbscan_fold(fs);
@@ -226,6 +225,8 @@ int worker_run(struct clawfs *fs, bool successor)
 			log_error(fs->log, "serving ended: %s", strerror(-rc));
 		fs->shared->ending = true;
 	}
+	/* To a mount that waits for this one's end. */
+	flock(fs->lower.root, LOCK_SH);
 	notify_stopping(fs->notify, "flushing");
 	/* The worker before may have closed the device, and its number be another's now. */
 	if (served)
