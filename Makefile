@@ -42,7 +42,7 @@ MAN_PAGES   = $(patsubst tools/man/%.in,$(BUILD)/man/%,$(wildcard tools/man/*.in
 C_FILES     = $(wildcard policy/*.[ch] fs/*.[ch] tests/*/*.[ch] tools/*/*.[ch])
 
 .DEFAULT_GOAL := all
-.PHONY: help deps deps-build all run bench bench-build bench-ops bench-scale test unit fuzz fuzz-replay model mount crash fault soak results asan tsan valgrind lint format boot-test install uninstall clean
+.PHONY: help deps deps-build all run bench bench-build bench-ops bench-scale test unit fuzz fuzz-replay model mount crash fault soak results build-debug asan tsan valgrind lint format boot-test install uninstall clean
 .DELETE_ON_ERROR:
 # Test tiers share mounts, loop devices and a small machine: one after the other.
 .NOTPARALLEL: test asan tsan
@@ -72,7 +72,8 @@ test: deps ## everything: all tiers, sanitizers, valgrind, lint
 	@$(MAKE) --no-print-directory valgrind
 	@$(MAKE) --no-print-directory model
 	@$(MAKE) --no-print-directory mount
-	@$(MAKE) --no-print-directory crash KILLS=10 CUTS=4 CUT_SECONDS=3
+	@$(MAKE) --no-print-directory crash KILLS=20 CUTS=4 CUT_SECONDS=3
+	@$(MAKE) --no-print-directory fault FAULTS=12
 	@$(MAKE) --no-print-directory asan
 
 unit: $(UNIT_BIN) ## cmocka, no mount, seconds
@@ -83,6 +84,8 @@ FUZZ_names := policy/logname.c policy/classify.c policy/rules.c policy/nearest.c
 FUZZ_conf := policy/alias.c policy/classify.c policy/config.c policy/conftext.c policy/nearest.c policy/options.c policy/rules.c policy/types.c
 FUZZ_jsonpos := policy/jsonpos.c
 FUZZ_zview := fs/zview.c fs/gunzip.c fs/lower.c
+FUZZ_policy := $(POLICY_SRC)
+FUZZ_recover := $(filter-out fs/main.c,$(FS_SRC)) $(POLICY_SRC)
 CLANG      ?= clang
 FUZZ_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 SECONDS    ?= 60
@@ -120,9 +123,13 @@ MINUTES ?= 5
 soak: $(BUILD)/clawfs $(CRASH_BIN) ## the mixed load for MINUTES=5, with kills, flushes, full RAM, clock steps; leaks
 	tests/crash/kills.sh $(BUILD)/clawfs $(BUILD)/crash mode=soak kills=1 seed=$(SEED) minutes=$(MINUTES)
 
+# With the points that only debug builds have (fs/crashpoint.h).
+build-debug:
+	@$(MAKE) --no-print-directory BUILD=build/debug HARDEN= CFLAGS="-O1 -g -DCLAWFS_DEBUG" build/debug/clawfs
+
 RESULTS ?=
-results: $(BUILD)/clawfs $(CRASH_BIN) $(FUZZ_BIN) ## all of these into tests/RESULTS.md (RESULTS='kills=1000 cuts=200 minutes=30')
-	tests/crash/results.sh $(BUILD)/clawfs $(BUILD)/crash $(RESULTS)
+results: $(BUILD)/clawfs $(CRASH_BIN) $(FUZZ_BIN) build-debug ## all of these into tests/RESULTS.md (RESULTS='kills=1000 cuts=200 minutes=30')
+	tests/crash/results.sh $(BUILD)/clawfs $(BUILD)/crash debug=build/debug/clawfs $(RESULTS)
 
 SAN := -O1 -g -fno-omit-frame-pointer
 
@@ -277,7 +284,7 @@ $(BUILD)/measure/gzip: tests/measure/gzip.c $(BUILD)/libclawfs.a
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard fs/*.[ch] policy/*.[ch])
 	@mkdir -p $(@D)
 	@echo '  CLANG $@'
-	@$(CLANG) $(STD) $(WARN) $(FUZZ_FLAGS) $< $(FUZZ_$*) -o $@ -lz -lpthread
+	@$(CLANG) $(STD) $(WARN) $(FUZZ_FLAGS) $(FUSE_CFLAGS) $< $(FUZZ_$*) -o $@ $(LIBS)
 
 -include $(patsubst tools/%.c,$(BUILD)/obj/tools/%.d,$(wildcard tools/bench/*.c))
 -include $(POLICY_OBJ:.o=.d) $(FS_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT_BIN:=.d)
