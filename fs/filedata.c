@@ -1,5 +1,6 @@
 #include "fs/fileimpl.h"
 #include "fs/fs.h"
+#include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -10,7 +11,10 @@ ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t
 	ssize_t got = 0;
 
 	pthread_rwlock_rdlock(&f->lock);
-	if (f->place == PLACE_LOWER) {
+	bool packed = f->place == PLACE_PACKED;
+	if (packed) {
+		got = view_read(fs, slot, buf, len, off);
+	} else if (f->place == PLACE_LOWER) {
 		got = lower_pread(&fs->lower, f->fd_rd, buf, len, off);
 	} else {
 		size_t head = 0;
@@ -28,6 +32,8 @@ ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t
 		}
 	}
 	pthread_rwlock_unlock(&f->lock);
+	if (packed && got == -EIO)
+		view_complain(fs, slot);
 	return got;
 }
 
@@ -58,6 +64,24 @@ static enum plan plan_write(struct clawfs *fs, struct file *f, off_t off, size_t
 static off_t append_offset(struct file *f)
 {
 	return file_fd_size(f->place != PLACE_LOWER ? f->fd_up : f->fd_wr >= 0 ? f->fd_wr : f->fd_rd);
+}
+
+/* Where a write through the handle goes. The offset of a descriptor does not know of rotations: a writer that goes on
+ * where it was is meant to go on behind what is left. One that has looked for the end, or went back behind what was cut
+ * off, has a new place. */
+static off_t write_offset(struct file *f, struct handle *h, off_t off)
+{
+	off_t moved = (off_t)(f->cut - h->cut);
+
+	if (h->flags & O_APPEND)
+		return append_offset(f);
+	if (moved == 0)
+		return off;
+	if (off < moved || off == append_offset(f)) {
+		h->cut = f->cut;
+		return off;
+	}
+	return off - moved;
 }
 
 static int write_upper(struct clawfs *fs, uint32_t slot, const void *buf, size_t len, off_t off,
@@ -91,7 +115,6 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 {
 	uint32_t slot = h->file;
 	struct file *f = file_at(fs, slot);
-	bool append = h->flags & O_APPEND;
 	struct policy_scan scan = {0};
 	bool scanned = false, full = false;
 	enum policy_class cls = CLASS_THROUGH;
@@ -102,7 +125,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 		return rc;
 	for (bool done = false; rc == 0 && !done;) {
 		pthread_rwlock_rdlock(&f->lock);
-		off_t at = append ? append_offset(f) : off;
+		off_t at = h->wrote = write_offset(f, h, off);
 		/* A database is not held in RAM, whatever its name: its syncs and its log's go together (P7). */
 		full |= db.db && !f->through && !f->orphan;
 		enum plan plan = full ? DO_MATERIALISE : plan_write(fs, f, at, len);
@@ -133,7 +156,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 		if (plan == DO_RAISE)
 			pthread_rwlock_wrlock(&fs->tree);
 		pthread_rwlock_wrlock(&f->lock);
-		at = append ? append_offset(f) : off;
+		at = h->wrote = write_offset(f, h, off);
 		/* Between the locks a flush may have settled the file. */
 		if (plan_write(fs, f, at, len) == plan) {
 			if (plan == DO_RAISE)

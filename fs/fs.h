@@ -1,6 +1,7 @@
 /* The one struct that main owns: everything a mount consists of.
  *
  * Locks, in the order in which they are taken:
+ *   0 life.reviving  a mutex; see life.h
  *   1 tree         read-write. Names, and which path, flags and parent a node
  *                  has. Held for writing across the lower's and the upper's
  *                  change of a name, so that both change together.
@@ -9,8 +10,8 @@
  *   3 attach       node->file, file->refs, readers, writers.
  *   4 sched.lock   file->policy, file->ram, the heap, RAM in use.
  *   5 dbs.lock     struct db; let go while a database is synced.
- *   6 leaves       dirfd (opening a directory's descriptors), and those inside
- *                  tables, stats and log.
+ *   6 leaves       dirfd (opening a directory's descriptors), life.lock, notify.lock, and those inside
+ *                  tables, views, stats and log.
  * Nobody waits for the card with the tree lock or a file lock held for
  * writing, but for the short calls that change a name on the lower. */
 #ifndef CLAWFS_FS_H
@@ -21,9 +22,11 @@
 #include "fs/device.h"
 #include "fs/file.h"
 #include "fs/handle.h"
+#include "fs/life.h"
 #include "fs/log.h"
 #include "fs/lower.h"
 #include "fs/node.h"
+#include "fs/notify.h"
 #include "fs/passthrough.h"
 #include "fs/sched.h"
 #include "fs/stats.h"
@@ -33,6 +36,7 @@
 
 struct fuse_session;
 struct listing;
+struct zview;
 
 struct clawfs {
 	struct policy_config config;
@@ -51,6 +55,9 @@ struct clawfs {
 	struct listing **listings; /* by handle index; process memory */
 	struct fuse_session *session;
 	struct passthrough passthrough;
+	struct notify notify;
+	struct life life;
+	struct zview **views; /* by file slot; process memory; the file's lock */
 	struct device device;
 	dev_t mount_dev; /* st_dev of what is mounted; 0 before */
 	int live_fd;	 /* where to say that the mount is live; -1 */

@@ -546,6 +546,8 @@ void job_end(struct clawfs *fs, struct job *job, msec_t now)
 	uint32_t node = job->node;
 	if (clean && !orphan)
 		file_settle(fs, job->slot);
+	if (job->append && job->cls == CLASS_LOG && !job->error && !job->cancelled && !orphan)
+		life_closed_node(fs, node, true, now);
 	file_put(fs, job->slot);
 	node_reap(&fs->nodes, node);
 	pthread_rwlock_unlock(&fs->tree);

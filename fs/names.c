@@ -1,5 +1,6 @@
 /* Finding and making names. Removing: remove.c; moving: rename.c. */
 #include "fs/names.h"
+#include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -64,7 +65,7 @@ int name_resolve(struct clawfs *fs, uint32_t parent, const char *name, uint32_t 
 	if (dir < 0)
 		return dir;
 	if (fs->lower.sys->fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
+		return errno == ENOENT ? view_resolve(fs, parent, name, node) : -errno;
 	return name_enter(fs, parent, name, &st, node);
 }
 
@@ -84,6 +85,7 @@ int fs_lookup(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *no
 
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
+again:
 	pthread_rwlock_rdlock(&fs->tree);
 	*node = node_find(&fs->nodes, parent, name);
 	rc = *node ? give(fs, *node, st) : 0;
@@ -94,20 +96,25 @@ int fs_lookup(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *no
 		if (dir < 0)
 			rc = dir;
 		else if (fs->lower.sys->fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) < 0)
-			rc = -errno;
+			/* Or a view. */
+			rc = errno == ENOENT && policy_log_is(name) ? 0 : -errno;
 	} else if (!known) {
 		rc = -ENOENT;
 	}
 	pthread_rwlock_unlock(&fs->tree);
-	if (known || rc < 0)
-		return rc;
-
-	pthread_rwlock_wrlock(&fs->tree);
-	dirs_trim(fs);
-	rc = name_resolve(fs, parent, name, node);
-	if (rc == 0)
-		rc = give(fs, *node, st);
-	pthread_rwlock_unlock(&fs->tree);
+	if (!known && rc == 0) {
+		pthread_rwlock_wrlock(&fs->tree);
+		dirs_trim(fs);
+		rc = name_resolve(fs, parent, name, node);
+		if (rc == 0)
+			rc = give(fs, *node, st);
+		pthread_rwlock_unlock(&fs->tree);
+	}
+	if (rc == -VIEW_AGAIN) {
+		rc = view_measure(fs, *node);
+		if (rc == 0)
+			goto again;
+	}
 	return rc;
 }
 
@@ -262,6 +269,7 @@ int fs_create(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 
 	if (rc < 0)
 		return rc;
+again:
 	pthread_rwlock_wrlock(&fs->tree);
 	rc = db_fenced(fs, who.pid) ? -EIO : check_absent(fs, parent, name);
 	*created = rc == 0;
@@ -284,6 +292,12 @@ int fs_create(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 	if (given_up) {
 		struct handle h = {.node = *node, .file = *slot, .flags = (uint32_t)flags};
 		file_close(fs, &h, now);
+	}
+	if (rc == -VIEW_AGAIN) {
+		given_up = false;
+		rc = flags & (O_ACCMODE | O_TRUNC) ? view_revive(fs, *node) : view_measure(fs, *node);
+		if (rc == 0)
+			goto again;
 	}
 	return rc;
 }
@@ -438,6 +452,9 @@ int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name,
 	if (rc < 0)
 		return rc;
 	/* Several names, maybe of several classes, make it a plain file. */
+	rc = view_revive(fs, node);
+	if (rc < 0)
+		return rc;
 	uint32_t slot = file_peek(fs, node);
 	if (slot) {
 		rc = file_materialise(fs, slot, now);
@@ -447,6 +464,8 @@ int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name,
 	}
 	pthread_rwlock_wrlock(&fs->tree);
 	rc = check_absent(fs, parent, name);
+	if (rc == 0 && n->flags & NODE_PACKED)
+		rc = -EAGAIN;
 	if (rc == 0 && n->flags & NODE_UPPER)
 		rc = S_ISREG(n->type) ? -EAGAIN : -EXDEV;
 	if (rc == 0 && !dir_on_lower(fs, parent))

@@ -53,6 +53,8 @@ void node_anchor(struct clawfs *fs, uint32_t node);
 /* The name has gone on both sides: takes it from the node, which may be an orphan then. `hidden`: the
  * lower still has it, hidden by a file in the upper. */
 void name_gone(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name, bool hidden);
+/* unlink(2) as far as names and files go; `pid` of who asks, 0: the daemon. */
+int name_unlink(struct clawfs *fs, uint32_t parent, const char *name, int32_t pid);
 /* Puts a directory that is in RAM only onto the lower, and its parents, and
  * whatever in it has no reason to stay in RAM. */
 int dir_materialise(struct clawfs *fs, uint32_t dir, msec_t now);

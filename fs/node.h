@@ -17,7 +17,8 @@
  *     1    0    1    in the upper; the lower still has another file of this name, which
  *                    an atomic replace in the application has ended (its save is not flushed yet)
  *     0    0    1    in RAM only: on its parent's list `ram_head`
- *   OWN implies LOWER; a node has LOWER or UPPER or both, unless it is VIRTUAL.
+ *   OWN implies LOWER; a node has LOWER or UPPER or both, unless it is VIRTUAL, or PACKED: then neither side has its
+ *   name, the lower has its content as X.log.gz beside it (view.h), and it is on no list.
  *   An orphan (no name left) has none of them; its descriptors hold it. */
 #ifndef CLAWFS_NODE_H
 #define CLAWFS_NODE_H
@@ -45,11 +46,15 @@ enum node_flags {
 	NODE_TIMES = 1u << 5,	/* `mtime` is to be set on the lower: identical content was saved */
 	NODE_DIRTIME = 1u << 6, /* directory: mtime and ctime here are what the mount shows */
 	NODE_FOREIGN = 1u << 8, /* ino is not the one that the lower gave */
+	NODE_PACKED = 1u << 9,	/* a log of which the lower has the .gz */
+	NODE_MEASURED = 1u << 10, /* ... and view_size is its length */
+	NODE_DAMAGED = 1u << 11,  /* ... and that it is damaged was said; set atomically */
 };
 
 struct node {
 	uint64_t ino;	    /* st_ino; the same as long as the mount lives */
-	uint64_t lower_ino; /* with OWN */
+	uint64_t lower_ino; /* with OWN; with MEASURED, of the .gz */
+	uint64_t view_size; /* with MEASURED */
 	uint64_t dev;
 	uint64_t nlookup; /* references the kernel holds; atomic */
 	uint64_t lineage; /* a file and those that replace it by rename share it (see epoch.c) */
@@ -67,7 +72,7 @@ struct node {
 	uint32_t db;	   /* database (db.h), 0 none; atomic */
 	int32_t lower_fd;  /* directory: O_PATH on the lower; orphan: what is left of it; -1 */
 	int32_t upper_fd;  /* directory: O_PATH in the upper; -1 */
-	struct timespec mtime, ctime;
+	struct timespec mtime, ctime; /* with MEASURED: ctime of the .gz */
 };
 
 struct name {
@@ -118,6 +123,8 @@ void node_unset_own(struct nodes *ns, uint32_t node);
 /* A number of our own, for a file that is not on the lower. */
 void node_set_ino(struct nodes *ns, uint32_t node);
 uint64_t node_new_lineage(struct nodes *ns);
+/* The node leaves its lower file, which goes on under another name, but keeps its number for st_ino. */
+void node_leave_lower(struct nodes *ns, uint32_t node);
 
 /* The parent's list of children in RAM only. */
 void node_ram_add(struct nodes *ns, uint32_t node);

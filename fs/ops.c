@@ -26,7 +26,7 @@ static void reply_node(fuse_req_t req, int rc, uint32_t node, const struct stat 
 		.ino = node,
 		.attr = *st,
 		.attr_timeout = attr_seconds(fs, node),
-		.entry_timeout = CACHE_SECONDS,
+		.entry_timeout = entry_seconds(fs, node),
 	};
 	/* Unanswered (interrupted): the kernel does not know the node. */
 	if (fuse_reply_entry(req, &e) < 0)
@@ -77,7 +77,8 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	rc = fs_lookup(fs, (uint32_t)parent, name, &node, &st);
 	if (rc == -ENOENT) {
 		/* That it is absent may be remembered too: SQLite asks for its journals all the time. */
-		struct fuse_entry_param absent = {.entry_timeout = CACHE_SECONDS};
+		/* Not of a log, which appears when its .gz does. */
+		struct fuse_entry_param absent = {.entry_timeout = policy_log_is(name) ? 0 : CACHE_SECONDS};
 		fuse_reply_entry(req, &absent);
 		return;
 	}

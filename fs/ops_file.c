@@ -73,10 +73,13 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	int rc = db_open_begin(fs, (uint32_t)ino);
-	if (rc == 0) {
+	while (rc == 0) {
 		pthread_rwlock_rdlock(&fs->tree);
 		rc = db_fenced(fs, fuse_req_ctx(req)->pid) ? -EIO : file_open(fs, (uint32_t)ino, fi->flags, &slot);
 		pthread_rwlock_unlock(&fs->tree);
+		if (rc != -VIEW_AGAIN)
+			break;
+		rc = view_revive(fs, (uint32_t)ino);
 	}
 	if (rc < 0) {
 		fuse_reply_err(req, -rc);
@@ -88,6 +91,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, ENFILE);
 		return;
 	}
+	fi->direct_io = file_is_direct(fs, handle_at(fs, index));
 	if (fi->flags & O_TRUNC)
 		rc = truncate_opened(req, (uint32_t)ino, index);
 	fi->fh = index;
@@ -111,10 +115,11 @@ static void reply_create(fuse_req_t req, uint32_t node, uint32_t slot, const str
 		.ino = node,
 		.attr = *st,
 		.attr_timeout = attr_seconds(fs, node),
-		.entry_timeout = CACHE_SECONDS,
+		.entry_timeout = entry_seconds(fs, node),
 	};
 	int rc = index ? 0 : -ENFILE;
 
+	fi->direct_io = index && file_is_direct(fs, handle_at(fs, index));
 	if (rc == 0 && created && (fi->flags & O_ACCMODE) != O_RDONLY)
 		file_rewrite_begin(fs, handle_at(fs, index), clock_now());
 	else if (rc == 0 && !created && fi->flags & O_TRUNC)
@@ -226,6 +231,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 	struct clawfs *fs = req_fs(req);
 	ssize_t n;
 	int rc = 0;
+	bool moved = false;
 
 	if (is_virtual(ino)) {
 		n = ino == NODE_CTL_CONTROL ? control_command(fs, buf, size) : -EPERM;
@@ -238,11 +244,16 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 		else
 			rc = killpriv(fs, req_caller(req), (uint32_t)ino, h.file);
 		n = rc < 0 ? rc : file_write(fs, &h, buf, size, off, clock_now());
+		__atomic_store_n(&handle_at(fs, fi->fh)->cut, h.cut, __ATOMIC_RELAXED);
+		moved = n >= 0 && h.wrote != off;
 	}
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else
 		fuse_reply_write(req, (size_t)n);
+	/* The kernel has put it where it thought the end was. */
+	if (moved)
+		notify_inode(fs, (uint32_t)ino, true);
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

@@ -4,6 +4,7 @@
 #define CLAWFS_OPSIMPL_H
 
 #include "fs/fs.h"
+#include "fs/view.h"
 #include <errno.h>
 #include <fuse_lowlevel.h>
 
@@ -31,7 +32,12 @@ static inline bool is_virtual(fuse_ino_t ino)
 /* How long the kernel may go by a node's attributes. */
 static inline double attr_seconds(struct clawfs *fs, uint32_t node)
 {
-	return passthrough_is_written(fs, node) ? 0 : CACHE_SECONDS;
+	return passthrough_is_written(fs, node) || (node && view_is(fs, node)) ? 0 : CACHE_SECONDS;
+}
+/* ... and by what its name means. */
+static inline double entry_seconds(struct clawfs *fs, uint32_t node)
+{
+	return view_is(fs, node) ? 0 : CACHE_SECONDS;
 }
 
 static inline void reply_rc(fuse_req_t req, int rc)

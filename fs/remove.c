@@ -1,7 +1,10 @@
 /* Removing names, and what becomes of nodes without one. */
 #include "fs/names.h"
+#include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <unistd.h>
 
 void node_anchor(struct clawfs *fs, uint32_t node)
@@ -64,31 +67,38 @@ void name_gone(struct clawfs *fs, uint32_t node, uint32_t parent, const char *na
 	node_reap(ns, node);
 }
 
-int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char *name)
+/* The name of an X.log.gz is gone: so is X.log, if it was a view of that. */
+static void drop_view(struct clawfs *fs, uint32_t view, uint32_t parent)
+{
+	char name[NAME_MAX + 1];
+
+	snprintf(name, sizeof(name), "%s", name_at(&fs->nodes, fs_node(fs, view)->name)->text);
+	name_gone(fs, view, parent, name, false);
+	notify_entry(fs, parent, name);
+}
+
+int name_unlink(struct clawfs *fs, uint32_t parent, const char *name, int32_t pid)
 {
 	uint32_t node;
 	struct upper_work hidden;
 	int updir = -1;
 
-	int rc = db_name_begin(fs, parent, name, BARRIER_WAL_UNLINK);
+	int rc = db_fenced(fs, pid) ? -EIO : name_resolve(fs, parent, name, &node);
 	if (rc < 0)
 		return rc;
-	pthread_rwlock_wrlock(&fs->tree);
-	rc = db_fenced(fs, who.pid) ? -EIO : name_resolve(fs, parent, name, &node);
-	if (rc < 0)
-		goto out;
 	struct node *n = fs_node(fs, node);
-	if (S_ISDIR(n->type)) {
-		rc = -EISDIR;
-		goto out;
-	}
+	if (S_ISDIR(n->type))
+		return -EISDIR;
+	if (n->flags & NODE_PACKED)
+		return view_unlink(fs, node);
+	uint32_t view = view_of(fs, parent, name);
 	bool upper = n->flags & NODE_UPPER, lower = n->flags & NODE_LOWER;
 	uint32_t slot = file_peek(fs, node);
 	if (slot) {
 		rc = file_orphan_prepare(fs, slot);
 		file_put(fs, slot);
 		if (rc < 0)
-			goto out;
+			return rc;
 	}
 	if (upper) {
 		/* Out of the tree first, so that a crash in between cannot
@@ -96,8 +106,10 @@ int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		updir = dir_upper(fs, parent);
 		rc = updir < 0 ? updir : upper_hide(&fs->upper, updir, name, &hidden);
 		if (rc < 0)
-			goto out;
+			return rc;
 	}
+	if (view)
+		view_anchor(fs, view);
 	if (lower) {
 		node_anchor(fs, node);
 		int dir = dir_lower(fs, parent);
@@ -105,15 +117,38 @@ int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		if (rc < 0) {
 			if (upper)
 				upper_unhide(&fs->upper, &hidden, updir, name);
-			goto out;
+			return rc;
 		}
 	}
 	if (upper)
 		upper_discard(&fs->upper, &hidden);
 	dir_touch(fs, parent, lower);
-	db_name_changes(fs, parent, name, who.pid);
+	db_name_changes(fs, parent, name, pid);
 	name_gone(fs, node, parent, name, false);
-out:
+	if (view)
+		drop_view(fs, view, parent);
+	return 0;
+}
+
+int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char *name)
+{
+	struct log_name log;
+	char path[PATH_MAX];
+	int rc = db_name_begin(fs, parent, name, BARRIER_WAL_UNLINK);
+
+	if (rc < 0)
+		return rc;
+	pthread_rwlock_wrlock(&fs->tree);
+	uint32_t known = node_find(&fs->nodes, parent, name);
+	bool was_view = known && view_is(fs, known);
+	rc = name_unlink(fs, parent, name, who.pid);
+	struct log_name packed;
+	/* The kernel knows of one of the two names only. */
+	if (rc == 0 && was_view && policy_log_packed(name, &packed))
+		notify_entry(fs, parent, packed.text);
+	if (rc == 0 && (was_view || policy_log_unpacked(name, &log)) &&
+	    node_child_path(&fs->nodes, parent, was_view ? name : log.text, path, sizeof(path)) == 0)
+		life_packed_gone(fs, path);
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
 }

@@ -19,6 +19,7 @@ struct sched {
 	uint32_t files;		/* files in the upper */
 	int error;		/* negative errno of the last failed flush; 0 after one that went well */
 	uint32_t times_pending; /* nodes with NODE_TIMES; atomic */
+	uint32_t epochs;	/* that run right now; atomic */
 	bool stop;
 	bool running;
 	pthread_t thread;

@@ -136,7 +136,9 @@ static void *signal_thread(void *arg)
 		sched_flush_all(s->fs, CAUSE_SYNC);
 		if (sig == SIGPWR)
 			continue;
-		/* While requests are still answered: its process may wait for one. */
+		life_stop(s->fs);
+		/* While requests are still answered: the kernel may wait for one, and the steward's process. */
+		notify_stop(s->fs);
 		steward_stop(s->fs);
 		fuse_session_exit(s->fs->session);
 		/* The loop looks at the flag when its wait is interrupted; it may
@@ -188,6 +190,10 @@ static int serve(struct clawfs *fs)
 	int rc = signals_start(&signals, fs);
 	if (rc == 0) {
 		rc = sched_start(fs);
+		if (rc == 0)
+			rc = notify_start(fs);
+		if (rc == 0)
+			rc = life_start(fs);
 		if (rc == 0)
 			rc = steward_start(fs);
 		if (rc == 0)
@@ -288,6 +294,8 @@ static int run(struct clawfs *fs, const struct options *opt)
 	if (rc < 0)
 		log_error(fs->log, "serving ended: %s", strerror(-rc));
 	fuse_session_unmount(fs->session);
+	life_stop(fs);
+	notify_stop(fs);
 	steward_stop(fs);
 	dirty = true;
 	status = drain(fs) < 0;

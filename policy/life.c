@@ -49,16 +49,12 @@ void policy_log_flushed(struct policy_log *l)
 
 /* --- rotation ----------------------------------------------------------- */
 
-uint64_t policy_rotate_cut(const struct policy_log *l, const struct policy_config *config, msec_t now, uint64_t size,
-			   uint64_t line_end)
+bool policy_rotate_due(const struct policy_log *l, const struct policy_config *config, msec_t now, uint64_t size,
+		       bool line_end)
 {
-	uint64_t rest = size - line_end;
-
 	if (config->log_rotate_bytes == 0 || l->part || l->packing || size < (uint64_t)config->log_rotate_bytes)
-		return 0;
-	if (now < l->rotate.at || line_end > size || rest > ROTATE_CARRY || rest > line_end)
-		return 0;
-	return line_end;
+		return false;
+	return line_end && now >= l->rotate.at;
 }
 
 void policy_rotate_done(struct policy_log *l, uint64_t size)
