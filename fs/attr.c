@@ -42,10 +42,10 @@ static bool stat_open(struct clawfs *fs, uint32_t node, struct stat *st, int *rc
 		return false;
 	struct file *f = file_at(fs, slot);
 	pthread_rwlock_rdlock(&f->lock);
-	int fd = f->place == PLACE_PACKED    ? -1
+	int fd = f->place == PLACE_PACKED  ? -1
 		 : f->place != PLACE_LOWER ? f->fd_up
-		 : f->fd_rd >= 0	     ? f->fd_rd
-					     : f->fd_wr;
+		 : f->fd_rd >= 0	   ? f->fd_rd
+					   : f->fd_wr;
 	if (fd >= 0) {
 		answered = true;
 		*rc = fs->lower.sys->fstat(fd, st) < 0 ? -errno : 0;

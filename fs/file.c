@@ -233,6 +233,7 @@ bool file_is_direct(struct clawfs *fs, struct handle *h)
 	pthread_rwlock_rdlock(&f->lock);
 	bool direct = f->rotates;
 	h->cut = f->cut;
+	h->opened = clock_now();
 	pthread_mutex_lock(&fs->attach);
 	h->cached = !direct && (h->flags & O_ACCMODE) != O_WRONLY;
 	f->cached += h->cached;

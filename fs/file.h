@@ -24,7 +24,7 @@
 #ifndef CLAWFS_FILE_H
 #define CLAWFS_FILE_H
 
-#include "policy/policy.h"
+#include "policy/life.h"
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -61,6 +61,7 @@ struct file {
 	bool through; /* of no cached class, or materialised */
 	bool orphan;  /* the node has no name left */
 	bool rotates; /* a log that may be cut (fs/rotate.h) */
+	struct policy_writers written; /* how it was written last */
 	int fd_rd;    /* on the lower; -1 */
 	int fd_wr;    /* on the lower; -1 */
 	int fd_up;    /* in the upper; -1 */

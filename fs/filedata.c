@@ -163,6 +163,9 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 				rc = file_raise(fs, slot, class_is_tail(f->cls), false, false);
 			if (rc == 0)
 				rc = write_upper(fs, slot, buf, len, at, scan, now);
+			if (rc == 0 && len > 0)
+				policy_writers_saw(&f->written, h->flags & O_APPEND,
+						   ((const char *)buf)[len - 1] == '\n', now - h->opened);
 			done = true;
 			if (rc == -ENOSPC) {
 				/* The tmpfs has less room than ram_max allows: the lower may have it. */

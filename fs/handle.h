@@ -14,6 +14,8 @@ struct handle {
 	bool rewriting; /* truncated the file and has not ended that version; file->lock */
 	bool cached;	/* counted in file->cached; attach lock */
 	uint64_t cut;	/* of file->cut, what its offsets take into account */
+	int64_t followed; /* how far it has read, once that was to the end; 0: never; atomic */
+	int64_t opened; /* when, of a writer's */
 	int64_t wrote;	/* where the last file_write went; of the caller's copy */
 };
 

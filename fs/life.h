@@ -17,6 +17,7 @@
 #include <time.h>
 
 struct clawfs;
+struct listing;
 
 static inline wall_t life_wall(const struct timespec *ts)
 {
@@ -95,6 +96,10 @@ void life_view_read(struct clawfs *fs, int64_t bytes);
 void life_walk(struct clawfs *fs);
 /* X.log is there, plain or, with `packed`, as X.log.gz with `part` in its header (0: none). */
 void life_found(struct clawfs *fs, const char *path, bool packed, uint32_t part, const struct stat *st, msec_t now);
+
+/* lifestats.c: a few lines, and the member "logs". */
+void life_stats_text(struct clawfs *fs, struct listing *out);
+void life_stats_json(struct clawfs *fs, struct listing *out);
 
 /* Copies the counters; logs that are known plain and compressed into the last two. */
 void life_stats(struct clawfs *fs, struct policy_life_stats *stats, uint32_t *plain, uint32_t *packed);

@@ -42,6 +42,10 @@ int fs_rename(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 
 /* The node of a name, entered into the tables if the lower has it. -ENOENT, -ENAMETOOLONG. */
 int name_resolve(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *node);
+/* The kernel gets the node: one reference more, and what stat shows. Any tree lock. */
+int name_give(struct clawfs *fs, uint32_t node, struct stat *st);
+/* 0 when nothing of that name is there and something may be made; else -EEXIST, -ENOENT, or the lower's error. */
+int name_check_absent(struct clawfs *fs, uint32_t parent, const char *name);
 /* Whether the mount keeps the name for itself. */
 bool name_is_reserved(uint32_t parent, const char *name);
 /* Enters a node for what the lower now has under a name that had none. */

@@ -14,7 +14,7 @@
 
 #define MAX_WRITE (1u << 20)
 
-static void reply_node(fuse_req_t req, int rc, uint32_t node, const struct stat *st)
+static void reply_node(fuse_req_t req, int rc, uint32_t node, const char *name, const struct stat *st)
 {
 	struct clawfs *fs = req_fs(req);
 
@@ -26,7 +26,7 @@ static void reply_node(fuse_req_t req, int rc, uint32_t node, const struct stat 
 		.ino = node,
 		.attr = *st,
 		.attr_timeout = attr_seconds(fs, node),
-		.entry_timeout = entry_seconds(fs, node),
+		.entry_timeout = entry_seconds(fs, node, name),
 	};
 	/* Unanswered (interrupted): the kernel does not know the node. */
 	if (fuse_reply_entry(req, &e) < 0)
@@ -64,25 +64,24 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (parent == NODE_ROOT && strcmp(name, CONTROL_DIR) == 0) {
 		control_stat(fs, NODE_CTL_DIR, &st);
-		reply_node(req, 0, NODE_CTL_DIR, &st);
+		reply_node(req, 0, NODE_CTL_DIR, name, &st);
 		return;
 	}
 	if (is_virtual(parent)) {
 		node = control_find(name);
 		if (node)
 			control_stat(fs, node, &st);
-		reply_node(req, node ? 0 : -ENOENT, node, &st);
+		reply_node(req, node ? 0 : -ENOENT, node, name, &st);
 		return;
 	}
 	rc = fs_lookup(fs, (uint32_t)parent, name, &node, &st);
 	if (rc == -ENOENT) {
 		/* That it is absent may be remembered too: SQLite asks for its journals all the time. */
-		/* Not of a log, which appears when its .gz does. */
-		struct fuse_entry_param absent = {.entry_timeout = policy_log_is(name) ? 0 : CACHE_SECONDS};
+		struct fuse_entry_param absent = {.entry_timeout = entry_seconds(fs, 0, name)};
 		fuse_reply_entry(req, &absent);
 		return;
 	}
-	reply_node(req, rc, node, &st);
+	reply_node(req, rc, node, name, &st);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
@@ -106,7 +105,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 				    : fs_mknod(req_fs(req), req_caller(req), (uint32_t)parent, name, mode, rdev,
 					       clock_now(), &node, &st);
 
-	reply_node(req, rc, node, &st);
+	reply_node(req, rc, node, name, &st);
 }
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
@@ -116,7 +115,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	int rc = is_virtual(parent) ? -EPERM
 				    : fs_mkdir(req_fs(req), req_caller(req), (uint32_t)parent, name, mode, &node, &st);
 
-	reply_node(req, rc, node, &st);
+	reply_node(req, rc, node, name, &st);
 }
 
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
@@ -127,7 +126,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 			 ? -EPERM
 			 : fs_symlink(req_fs(req), req_caller(req), target, (uint32_t)parent, name, &node, &st);
 
-	reply_node(req, rc, node, &st);
+	reply_node(req, rc, node, name, &st);
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
@@ -137,7 +136,7 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 			 ? -EPERM
 			 : fs_link(req_fs(req), (uint32_t)ino, (uint32_t)parent, name, clock_now(), &st);
 
-	reply_node(req, rc, (uint32_t)ino, &st);
+	reply_node(req, rc, (uint32_t)ino, name, &st);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)

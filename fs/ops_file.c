@@ -3,6 +3,7 @@
 #include "fs/listing.h"
 #include "fs/names.h"
 #include "fs/opsimpl.h"
+#include "fs/rotate.h"
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,8 +107,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 }
 
 /* The last step of both ways to create. */
-static void reply_create(fuse_req_t req, uint32_t node, uint32_t slot, const struct stat *st, struct fuse_file_info *fi,
-			 bool created)
+static void reply_create(fuse_req_t req, uint32_t node, const char *name, uint32_t slot, const struct stat *st,
+			 struct fuse_file_info *fi, bool created)
 {
 	struct clawfs *fs = req_fs(req);
 	uint32_t index = handle_new(req, node, slot, fi->flags);
@@ -115,7 +116,7 @@ static void reply_create(fuse_req_t req, uint32_t node, uint32_t slot, const str
 		.ino = node,
 		.attr = *st,
 		.attr_timeout = attr_seconds(fs, node),
-		.entry_timeout = entry_seconds(fs, node),
+		.entry_timeout = entry_seconds(fs, node, name),
 	};
 	int rc = index ? 0 : -ENFILE;
 
@@ -156,7 +157,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else
-		reply_create(req, node, slot, &st, fi, created);
+		reply_create(req, node, name, slot, &st, fi, created);
 }
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
@@ -171,7 +172,7 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else
-		reply_create(req, node, slot, &st, fi, false);
+		reply_create(req, node, "", slot, &st, fi, false);
 }
 #endif
 
@@ -193,6 +194,8 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fs->listings[fi->fh] = NULL;
 	} else {
 		file_close(fs, handle_at(fs, fi->fh), clock_now());
+		/* Who looks for a file's handles finds it no more. */
+		__atomic_store_n(&handle_at(fs, fi->fh)->file, 0, __ATOMIC_RELAXED);
 	}
 	shm_table_free(fs->handles, (uint32_t)fi->fh);
 	fuse_reply_err(req, 0);
@@ -219,6 +222,8 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 	}
 	ssize_t n = is_virtual(ino) ? read_virtual(fs->listings[fi->fh], buf, size, off)
 				    : file_read(fs, handle_at(fs, fi->fh)->file, buf, size, off);
+	if (n >= 0 && !is_virtual(ino))
+		rotate_saw_read(fs, handle_at(fs, fi->fh), off + n);
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else

@@ -34,10 +34,14 @@ static inline double attr_seconds(struct clawfs *fs, uint32_t node)
 {
 	return passthrough_is_written(fs, node) || (node && view_is(fs, node)) ? 0 : CACHE_SECONDS;
 }
-/* ... and by what its name means. */
-static inline double entry_seconds(struct clawfs *fs, uint32_t node)
+/* ... and by what a name means; node 0: that it is absent. X.log and X.log.gz come and go with each other. */
+static inline double entry_seconds(struct clawfs *fs, uint32_t node, const char *name)
 {
-	return view_is(fs, node) ? 0 : CACHE_SECONDS;
+	struct log_name log;
+
+	if (policy_log_unpacked(name, &log) || (node ? view_is(fs, node) : policy_log_is(name)))
+		return 0;
+	return CACHE_SECONDS;
 }
 
 static inline void reply_rc(fuse_req_t req, int rc)

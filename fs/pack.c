@@ -104,8 +104,8 @@ static bool is_in_use(struct clawfs *fs, uint32_t parent, const char *name)
 {
 	uint32_t node = node_find(&fs->nodes, parent, name);
 
-	return node && (__atomic_load_n(&fs_node(fs, node)->file, __ATOMIC_ACQUIRE) ||
-			fs_node(fs, node)->flags & NODE_UPPER);
+	return node &&
+	       (__atomic_load_n(&fs_node(fs, node)->file, __ATOMIC_ACQUIRE) || fs_node(fs, node)->flags & NODE_UPPER);
 }
 
 bool pack_is_open(struct clawfs *fs, const char *path)
@@ -114,8 +114,8 @@ bool pack_is_open(struct clawfs *fs, const char *path)
 	const char *name;
 	uint32_t dir = known_dir(fs, path, &name);
 
-	return dir && (is_in_use(fs, dir, name) ||
-		       (policy_log_packed(name, &packed) && is_in_use(fs, dir, packed.text)));
+	return dir &&
+	       (is_in_use(fs, dir, name) || (policy_log_packed(name, &packed) && is_in_use(fs, dir, packed.text)));
 }
 
 /* --- the idle thread ------------------------------------------------------ */
@@ -223,8 +223,7 @@ static const char *settle_pair(struct clawfs *fs, int dir, const char *packed, i
 		return NULL;
 	if (gz < 0)
 		return strerror(-gz);
-	bool leftover = fs->lower.sys->fstat(gz, &st) == 0 && S_ISREG(st.st_mode) &&
-			is_leftover(fs, gz, log, &p->stop);
+	bool leftover = fs->lower.sys->fstat(gz, &st) == 0 && S_ISREG(st.st_mode) && is_leftover(fs, gz, log, &p->stop);
 	close(gz);
 	if (!leftover)
 		return "there is another file of the name that it would get";
@@ -340,8 +339,7 @@ static int place(struct packing *k)
 	/* In RAM there may be one that the lower has not yet. */
 	if (rc == 0 && node_find(&fs->nodes, parent, k->packed.text))
 		rc = -EEXIST;
-	if (rc == 0 &&
-	    fs->lower.sys->renameat2(k->temp.dir, k->temp.name, dir, k->packed.text, RENAME_NOREPLACE) < 0)
+	if (rc == 0 && fs->lower.sys->renameat2(k->temp.dir, k->temp.name, dir, k->packed.text, RENAME_NOREPLACE) < 0)
 		rc = -errno;
 	k->placed = rc == 0;
 	if (rc == 0)
@@ -417,8 +415,8 @@ enum pack_found pack_log(struct clawfs *fs, const char *path, struct pack *p)
 		p->why = settle_pair(fs, k.dir, k.packed.text, k.log, p);
 		int rc = p->why ? 0 : run(&k);
 		found = rc == -EBUSY || rc == -ECANCELED || rc == -ESTALE ? PACK_BUSY
-			: rc < 0 || p->why					  ? PACK_ERROR
-										  : PACKED;
+			: rc < 0 || p->why				  ? PACK_ERROR
+									  : PACKED;
 		if (!p->why && rc < 0)
 			p->why = strerror(-rc);
 		p->mtime = k.st.st_mtim;

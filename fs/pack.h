@@ -10,8 +10,8 @@
  * that X.log does not, and goes. While both are there, X.log is what is shown under its name.
  *
  * Steps 1 and 2 run in a thread of their own at idle CPU and I/O priority, which holds no lock of the daemon. The
- * others are short, under the tree lock. "Nobody touched it": its inode, size, mtime and ctime are those of step 1, it has no content
- * state (struct file), so nobody has it open, and nothing of it waits in RAM. */
+ * others are short, under the tree lock. "Nobody touched it": its inode, size, mtime and ctime are those of step 1, it
+ * has no content state (struct file), so nobody has it open, and nothing of it waits in RAM. */
 #ifndef CLAWFS_PACK_H
 #define CLAWFS_PACK_H
 
@@ -22,15 +22,15 @@ struct clawfs;
 
 struct pack {
 	/* in */
-	uint32_t part;		      /* its number if clawfs made it by rotation */
-	bool pair;		      /* X.log.gz was there too when it was last looked at */
-	struct gzip_stop stop;	      /* to give up; may pause */
-	bool (*may_swap)(void *arg);  /* asked before step 3 and 5, with the tree lock held; stop.arg */
+	uint32_t part;		     /* its number if clawfs made it by rotation */
+	bool pair;		     /* X.log.gz was there too when it was last looked at */
+	struct gzip_stop stop;	     /* to give up; may pause */
+	bool (*may_swap)(void *arg); /* asked before step 3 and 5, with the tree lock held; stop.arg */
 	/* out */
-	uint64_t before, after;	      /* bytes */
+	uint64_t before, after; /* bytes */
 	struct timespec mtime;
 	uint64_t cpu_ms;
-	bool pair_gone; /* a leftover X.log.gz was removed */
+	bool pair_gone;	 /* a leftover X.log.gz was removed */
 	const char *why; /* of an error */
 };
 
@@ -46,8 +46,8 @@ enum pack_found {
 enum pack_found pack_log(struct clawfs *fs, const char *path, struct pack *p);
 
 /* Deletes X.log.gz (`packed`) or the part X.N.log at `path` (of X.log, X.N.log), if policy_log_may_delete. -EBUSY when
- * somebody has it open, -ESTALE when its mtime is not `mtime` (a wall_t of milliseconds) any more, -EPERM, or the lower's error; `st` is
- * what it was. No lock held. */
+ * somebody has it open, -ESTALE when its mtime is not `mtime` (a wall_t of milliseconds) any more, -EPERM, or the
+ * lower's error; `st` is what it was. No lock held. */
 int pack_delete(struct clawfs *fs, const char *path, bool packed, uint32_t part, int64_t mtime, struct stat *st);
 
 /* Whether somebody has X.log or X.log.gz open, or it is in the upper. Tree lock held. */

@@ -54,8 +54,8 @@ static void complete_rename(struct clawfs *fs)
 		if (lower_moved && upper_stayed && intent->cut)
 			rotate_complete(fs, intent);
 		else if (lower_moved && upper_stayed &&
-		    renameat2(fs->upper.tree, intent->from, fs->upper.tree, intent->to,
-			      intent->exchange ? RENAME_EXCHANGE : 0) < 0)
+			 renameat2(fs->upper.tree, intent->from, fs->upper.tree, intent->to,
+				   intent->exchange ? RENAME_EXCHANGE : 0) < 0)
 			log_error(fs->log, "cannot complete the rename of %s to %s in the upper: %s", intent->from,
 				  intent->to, strerror(errno));
 		upper_intent_clear(&fs->upper);

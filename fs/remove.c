@@ -142,10 +142,6 @@ int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 	uint32_t known = node_find(&fs->nodes, parent, name);
 	bool was_view = known && view_is(fs, known);
 	rc = name_unlink(fs, parent, name, who.pid);
-	struct log_name packed;
-	/* The kernel knows of one of the two names only. */
-	if (rc == 0 && was_view && policy_log_packed(name, &packed))
-		notify_entry(fs, parent, packed.text);
 	if (rc == 0 && (was_view || policy_log_unpacked(name, &log)) &&
 	    node_child_path(&fs->nodes, parent, was_view ? name : log.text, path, sizeof(path)) == 0)
 		life_packed_gone(fs, path);

@@ -30,6 +30,65 @@ bool rotate_applies(struct clawfs *fs, uint32_t parent, const char *name)
 	       policy_log_kind(&fs->config.rules, path) == LOG_PLAIN;
 }
 
+/* --- who follows ---------------------------------------------------------- */
+
+void rotate_saw_read(struct clawfs *fs, struct handle *h, off_t off)
+{
+	struct file *f = file_at(fs, h->file);
+	bool follows = __atomic_load_n(&h->followed, __ATOMIC_RELAXED) > 0;
+
+	if (!follows) {
+		pthread_rwlock_rdlock(&f->lock);
+		int fd = place_is_upper(f->place) ? f->fd_up : f->fd_rd;
+		follows = f->rotates && fd >= 0 && off >= file_fd_size(fd);
+		pthread_rwlock_unlock(&f->lock);
+	}
+	if (follows)
+		__atomic_store_n(&h->followed, off, __ATOMIC_RELAXED);
+}
+
+/* How far those have read who follow: the last and the first of them. False: nobody does. */
+static bool find_followers(struct clawfs *fs, uint32_t slot, off_t *least, off_t *most)
+{
+	uint32_t end = shm_table_end(fs->handles);
+
+	*least = INT64_MAX;
+	*most = 0;
+	for (uint32_t i = 1; i < end; i++) {
+		const struct handle *h = shm_table_at(fs->handles, i);
+		off_t at = __atomic_load_n(&h->followed, __ATOMIC_RELAXED);
+		if (__atomic_load_n(&h->file, __ATOMIC_RELAXED) != slot || !at)
+			continue;
+		*least = at < *least ? at : *least;
+		*most = at > *most ? at : *most;
+	}
+	return *most > 0;
+}
+
+/* To them it is a new file. */
+static void forget_followers(struct clawfs *fs, uint32_t slot)
+{
+	uint32_t end = shm_table_end(fs->handles);
+
+	for (uint32_t i = 1; i < end; i++) {
+		struct handle *h = shm_table_at(fs->handles, i);
+		if (__atomic_load_n(&h->file, __ATOMIC_RELAXED) == slot)
+			__atomic_store_n(&h->followed, 0, __ATOMIC_RELAXED);
+	}
+}
+
+off_t rotate_flush_to(struct clawfs *fs, uint32_t slot, int fd, off_t from, off_t to)
+{
+	off_t least, most;
+	char last = 0;
+
+	if (fs->config.log_rotate_bytes == 0 || to < fs->config.log_rotate_bytes || !file_at(fs, slot)->rotates ||
+	    !find_followers(fs, slot, &least, &most) || least <= from || least >= to ||
+	    lower_pread(&fs->lower, fd, &last, 1, least - 1) != 1 || last != '\n')
+		return to;
+	return least;
+}
+
 /* --- the upper's part ---------------------------------------------------- */
 
 /* A fresh upper file in work/ with what `old` has from `cut` on. A descriptor, or a negative errno. */
@@ -96,7 +155,8 @@ static bool may_be_cut(struct clawfs *fs, const struct rotation *r)
 	const struct node *n = fs_node(fs, f->node);
 
 	if (!f->rotates || f->through || f->orphan || f->io == FILE_IO_PASSED || !class_is_tail(f->cls) || !n->name ||
-	    !(n->flags & NODE_OWN) || name_at(&fs->nodes, n->name)->sibling || f->place == PLACE_WHOLE)
+	    !(n->flags & NODE_OWN) || name_at(&fs->nodes, n->name)->sibling || f->place == PLACE_WHOLE ||
+	    f->written.copying)
 		return false;
 	pthread_mutex_lock(&fs->attach);
 	bool cached = f->cached > 0;
@@ -196,13 +256,16 @@ static void book(struct clawfs *fs, struct rotation *r, int fd, msec_t now)
 	file_close_fd(&f->fd_up);
 	f->fd_up = fd;
 	f->cut += (uint64_t)f->flushed;
+	forget_followers(fs, r->slot);
 	f->flushed = 0;
 	f->version++;
 	off_t left = file_fd_size(fd);
 	pthread_mutex_lock(&fs->sched.lock);
 	file_account(fs, f, left);
-	/* An empty log is on the card soon; lines that wait do so as long as they have. */
+	/* An empty log is on the card soon; lines that wait have waited already (P4). */
 	policy_file_touch(&f->policy, now);
+	if (left > 0)
+		policy_file_demand(&f->policy);
 	sched_update(fs, r->slot, f);
 	pthread_mutex_unlock(&fs->sched.lock);
 }
@@ -228,7 +291,10 @@ static int cut(struct clawfs *fs, struct rotation *r, msec_t now)
 	if (size <= 0 || (f->place == PLACE_TAIL && f->flushed != size))
 		return -EAGAIN;
 	bool line_end = lower_pread(&fs->lower, f->fd_rd, &last, 1, size - 1) == 1 && last == '\n';
-	if (!life_rotation_due(fs, r->path, (uint64_t)size, line_end, now))
+	off_t least, most;
+	if (!life_rotation_due(fs, r->path, (uint64_t)size, line_end, now) ||
+	    (find_followers(fs, r->slot, &least, &most) &&
+	     !policy_rotate_followed(&fs->config, (uint64_t)size, (uint64_t)least, (uint64_t)most)))
 		return -EAGAIN;
 	rc = choose_part(fs, r, name);
 	if (rc == 0 && f->place == PLACE_LOWER)

@@ -9,13 +9,17 @@
  * without the hole and without the loss. The offsets of their descriptors do not know of it:
  *   - O_APPEND writes where the daemon sees the end;
  *   - a writer without O_APPEND goes on where it was, less what was cut off (file->cut);
- *   - readers are answered by the daemon and not from pages (file_is_direct), because the kernel, which has the writers'
- *     offsets, takes the log for longer than it is until it next asks for the size. A log that somebody reads from pages
- *     all the same, who opened it under another name, is not rotated meanwhile. Nor is one that the kernel
- *     writes itself.
+ *   - readers are answered by the daemon and not from pages (file_is_direct), because the kernel, which has the
+ * writers' offsets, takes the log for longer than it is until it next asks for the size. A log that somebody reads from
+ * pages all the same, who opened it under another name, is not rotated meanwhile. Nor is one that the kernel writes
+ * itself.
  *
- * Between the two renames, on the lower and in the upper, a crash is completed by recover.c: an intent says how much was
- * cut off (upper.h). A power cut in between finds all that was flushed in the part. */
+ * Who follows the log (`tail -F`) sees that it has become shorter, and begins at its beginning. So it misses no line
+ * and sees none twice if it had read just what was cut off: where somebody follows, the flush that makes a log large
+ * enough ends there, and the log is cut if nobody has read on meanwhile; at twice the size it is cut in any case.
+ *
+ * Between the two renames, on the lower and in the upper, a crash is completed by recover.c: an intent says how much
+ * was cut off (upper.h). A power cut in between finds all that was flushed in the part. */
 #ifndef CLAWFS_ROTATE_H
 #define CLAWFS_ROTATE_H
 
@@ -25,10 +29,16 @@
 #include <sys/types.h>
 
 struct clawfs;
+struct handle;
 struct upper_intent;
 
 /* Whether a file of that name may be rotated or compressed at all. Tree lock held. */
 bool rotate_applies(struct clawfs *fs, uint32_t parent, const char *name);
+
+/* A read through the handle went up to `off`. No lock held. */
+void rotate_saw_read(struct clawfs *fs, struct handle *h, off_t off);
+/* Where a flush of [from, to) is to end; the file is open on `fd`. Tree lock and file lock held. */
+off_t rotate_flush_to(struct clawfs *fs, uint32_t slot, int fd, off_t from, off_t to);
 
 /* A flush of the log has ended well and left `size` bytes of it on the lower. Rotates it if it is due. The caller has a
  * reference on the file, and no lock. */

@@ -15,6 +15,9 @@
 
 /* Of a node that is a view, struct node has: lower_ino and ctime of the .gz that `view_size` is the length of. */
 
+/* Instead of the length of what is too long. */
+#define TOO_LONG UINT64_MAX
+
 bool view_is(struct clawfs *fs, uint32_t node)
 {
 	return fs_node(fs, node)->flags & NODE_PACKED;
@@ -55,7 +58,7 @@ int view_stat(struct clawfs *fs, uint32_t node, struct stat *st)
 		if (!is_measured(n, st))
 			return -VIEW_AGAIN;
 	}
-	st->st_size = (off_t)n->view_size;
+	st->st_size = n->view_size == TOO_LONG ? 0 : (off_t)n->view_size;
 	st->st_nlink = 1;
 	return 0;
 }
@@ -142,6 +145,11 @@ int view_unlink(struct clawfs *fs, uint32_t node)
 	return rc < 0 ? rc : name_unlink(fs, parent, packed.text, 0);
 }
 
+static bool is_too_long(struct clawfs *fs, uint32_t node)
+{
+	return fs_node(fs, node)->flags & NODE_MEASURED && fs_node(fs, node)->view_size == TOO_LONG;
+}
+
 /* --- open ----------------------------------------------------------------- */
 
 static void say_damaged(struct clawfs *fs, uint32_t node, const char *reason)
@@ -164,6 +172,8 @@ int view_open(struct clawfs *fs, uint32_t slot, bool written)
 		return -VIEW_AGAIN;
 	if (fs->views[slot])
 		return 0;
+	if (is_too_long(fs, f->node))
+		return -EIO;
 	int rc = place_of(fs, f->node, &dir, &packed);
 	if (rc < 0)
 		return rc;
@@ -231,7 +241,7 @@ static bool too_long(void *arg)
 {
 	struct limit *l = arg;
 
-	return ++l->asked > 2 * (VIEW_FOREIGN_MAX / GUNZIP_POLL);
+	return ++l->asked > VIEW_FOREIGN_MAX / GUNZIP_POLL;
 }
 
 /* The length of what `fd` holds, as far as it can be told; takes `fd` over. */
@@ -249,10 +259,10 @@ static uint64_t length_of(struct clawfs *fs, int fd, const char **reason)
 	if (!zview_exact(view))
 		rc = zview_measure(view);
 	if (rc == -ECANCELED)
-		*reason = "it holds more than 1 GiB, and is not of clawfs's making; its size is not known";
+		*reason = "it holds more than 512 MiB and is not of clawfs's making";
 	else if (rc < 0)
 		*reason = zview_reason(view);
-	uint64_t size = zview_size(view);
+	uint64_t size = rc == -ECANCELED ? TOO_LONG : zview_size(view);
 	zview_destroy(view);
 	return size;
 }
@@ -315,7 +325,7 @@ static int begin(struct revival *r)
 	const struct node *n = fs_node(fs, r->node);
 	bool is = n->flags & NODE_PACKED && !(n->flags & NODE_ORPHAN);
 	if (is)
-		rc = place_of(fs, r->node, &dir, &r->packed);
+		rc = is_too_long(fs, r->node) ? -EIO : place_of(fs, r->node, &dir, &r->packed);
 	if (is && rc == 0)
 		rc = node_path(&fs->nodes, r->node, r->path, sizeof(r->path));
 	if (is && rc == 0)
@@ -398,8 +408,8 @@ static int place(struct revival *r)
 		rc = -VIEW_AGAIN;
 	if (rc == 0)
 		rc = node_place_lower(fs, r->node, &dir, &name);
-	if (rc == 0 && (fs->lower.sys->fstatat(dir, r->packed.text, &now, AT_SYMLINK_NOFOLLOW) < 0 ||
-			now.st_ino != r->st.st_ino))
+	if (rc == 0 &&
+	    (fs->lower.sys->fstatat(dir, r->packed.text, &now, AT_SYMLINK_NOFOLLOW) < 0 || now.st_ino != r->st.st_ino))
 		rc = -VIEW_AGAIN;
 	if (rc == 0 && (fs->lower.sys->fstat(r->temp.fd, &st) < 0 ||
 			fs->lower.sys->renameat2(r->temp.dir, r->temp.name, dir, name, RENAME_NOREPLACE) < 0))

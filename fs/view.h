@@ -7,8 +7,9 @@
  * between leaves what is in pack.h: both, until the next look.
  *
  * The length of a .gz that clawfs wrote stands in its header. One of another's making is inflated once, when it is
- * first asked for (and again after it changed), up to VIEW_FOREIGN_MAX; what is longer or damaged shows the length
- * that it claims, and EIO when it is read as far as that; the log says why, once.
+ * first asked for (and again after it changed), up to VIEW_FOREIGN_MAX. One that is longer cannot be opened by the
+ * log's name (EIO); one that is damaged shows the length that it claims, and EIO when it is read as far as that; the
+ * log says why, once.
  *
  * The kernel is told to keep neither name nor attributes of a view: what its .gz does is not done to it. */
 #ifndef CLAWFS_VIEW_H
@@ -23,7 +24,7 @@
 struct clawfs;
 struct file;
 
-#define VIEW_FOREIGN_MAX ((uint64_t)1 << 30)
+#define VIEW_FOREIGN_MAX ((uint64_t)512 << 20)
 
 /* Not an error of any call: the caller is to give up its locks, call view_measure or view_revive, and try again. */
 #define VIEW_AGAIN EREMCHG

@@ -5,6 +5,15 @@ static msec_t msec_max(msec_t a, msec_t b)
 	return a > b ? a : b;
 }
 
+void policy_writers_saw(struct policy_writers *w, bool append, bool line_end, msec_t open)
+{
+	if (!line_end)
+		w->lines = 0;
+	else if (w->lines < UINT32_MAX)
+		w->lines++;
+	w->copying = !append && w->lines < WRITERS_LINES && open < WRITERS_OPEN_MS;
+}
+
 void policy_retry_failed(struct policy_retry *r, msec_t now, msec_t first, msec_t max)
 {
 	msec_t wait = first;
@@ -55,6 +64,11 @@ bool policy_rotate_due(const struct policy_log *l, const struct policy_config *c
 	if (config->log_rotate_bytes == 0 || l->part || l->packing || size < (uint64_t)config->log_rotate_bytes)
 		return false;
 	return line_end && now >= l->rotate.at;
+}
+
+bool policy_rotate_followed(const struct policy_config *config, uint64_t size, uint64_t least, uint64_t most)
+{
+	return (least == size && most == size) || size / 2 >= (uint64_t)config->log_rotate_bytes;
 }
 
 void policy_rotate_done(struct policy_log *l, uint64_t size)

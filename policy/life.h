@@ -9,7 +9,9 @@
  *   it ends in an unfinished line                  not now: the next flush asks again. (Its beginning is on the
  *                                                  card. To carry it over would need two changes of the card at
  *                                                  one instant, or a time in which it is there twice or not at all.)
+ *   somebody follows it, and has read more or less  not now, but at twice log_rotate_bytes in any case
  *   a rotation failed                              not before the back-off has passed
+ *   it was written last by what may be copying it  not now: until somebody logs to it (policy_writers_saw)
  * A log that nobody writes is not flushed, and so not rotated, whatever its size; it is compressed when idle.
  *
  * Compression of X.log, of those that may be (policy_log_may_pack), is due
@@ -42,6 +44,19 @@
 #define PACK_RETRY_MAX	 3600000
 #define PACKER_RETRY_MAX 300000
 #define PACKER_CALM_MS	 10000
+
+/* Somebody who opened the log without O_APPEND and writes to it may be logging ("> x.log" in a shell) or copying: what
+ * is copied stays in one piece. A copy is cut anywhere into large writes, and ends some time. */
+#define WRITERS_LINES	8     /* so many writes in a row, each up to a line end, are lines */
+#define WRITERS_OPEN_MS 60000 /* who has it open for so long does not copy */
+
+struct policy_writers {
+	uint32_t lines; /* writes in a row that ended in a line end */
+	bool copying;
+};
+
+/* A write ended in a line end, or not; through a handle that appends, or that has been open for `open` ms. */
+void policy_writers_saw(struct policy_writers *w, bool append, bool line_end, msec_t open);
 
 /* How something that failed waits. Zeros: nothing failed. */
 struct policy_retry {
@@ -87,6 +102,8 @@ void policy_log_flushed(struct policy_log *l);
  * says that the last of them is a '\n'. */
 bool policy_rotate_due(const struct policy_log *l, const struct policy_config *config, msec_t now, uint64_t size,
 		       bool line_end);
+/* ... while somebody follows it: those have read up to something from `least` to `most`. */
+bool policy_rotate_followed(const struct policy_config *config, uint64_t size, uint64_t least, uint64_t most);
 /* Rotated, and the log goes on with `size` bytes; or not. */
 void policy_rotate_done(struct policy_log *l, uint64_t size);
 void policy_rotate_failed(struct policy_log *l, msec_t now);

@@ -76,6 +76,38 @@ static void a_part_is_not_rotated_nor_a_log_that_is_being_compressed(void **stat
 	assert_false(cut(20 * MIB, true));
 }
 
+static void a_log_that_is_followed_is_cut_where_it_was_read_to(void **state)
+{
+	assert_true(policy_rotate_followed(&config, 11 * MIB, 11 * MIB, 11 * MIB));
+	assert_false(policy_rotate_followed(&config, 11 * MIB, 11 * MIB - 1, 11 * MIB));
+	assert_false(policy_rotate_followed(&config, 11 * MIB, 11 * MIB, 11 * MIB + 1));
+	assert_false(policy_rotate_followed(&config, 20 * MIB - 1, 1, 1));
+	assert_true(policy_rotate_followed(&config, 20 * MIB, 1, 1));
+}
+
+static void what_is_copied_is_told_from_what_is_logged(void **state)
+{
+	struct policy_writers w = {0};
+
+	/* A shell's ">": lines, from the eighth on. */
+	for (int i = 1; i <= 9; i++) {
+		policy_writers_saw(&w, false, true, 100);
+		assert_int_equal(w.copying, i < WRITERS_LINES);
+	}
+	/* Pieces of a copy, one of which happens to end in a line. */
+	policy_writers_saw(&w, false, false, 200);
+	assert_true(w.copying);
+	policy_writers_saw(&w, false, true, 300);
+	assert_true(w.copying);
+	/* It has been open for long; or somebody logs to the copy. */
+	policy_writers_saw(&w, false, false, WRITERS_OPEN_MS);
+	assert_false(w.copying);
+	policy_writers_saw(&w, false, false, WRITERS_OPEN_MS - 1);
+	assert_true(w.copying);
+	policy_writers_saw(&w, true, false, 0);
+	assert_false(w.copying);
+}
+
 static void a_rotation_that_failed_waits(void **state)
 {
 	msec_t now = 1000, wait = PACK_RETRY_MS;
@@ -516,6 +548,8 @@ int main(void)
 		cmocka_unit_test_setup(it_is_cut_at_a_line_end, setup),
 		cmocka_unit_test_setup(a_part_is_not_rotated_nor_a_log_that_is_being_compressed, setup),
 		cmocka_unit_test_setup(a_rotation_that_failed_waits, setup),
+		cmocka_unit_test_setup(a_log_that_is_followed_is_cut_where_it_was_read_to, setup),
+		cmocka_unit_test_setup(what_is_copied_is_told_from_what_is_logged, setup),
 		cmocka_unit_test_setup(an_idle_log_is_due_an_hour_after_its_last_write, setup),
 		cmocka_unit_test_setup(one_that_is_open_or_unflushed_or_empty_is_not_due, setup),
 		cmocka_unit_test_setup(a_part_is_due_at_once, setup),
