@@ -28,10 +28,16 @@ UNIT_BIN   := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 MODEL_SRC  := $(wildcard tests/model/*.c)
 FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN   := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
-C_FILES     = $(wildcard policy/*.[ch] fs/*.[ch] tests/*/*.[ch])
+BENCH_BIN  := $(addprefix $(BUILD)/bench/,load ops slowcard)
+CRASH_TOOLS := blockrec cutimage
+CRASH_SRC  := $(filter-out $(CRASH_TOOLS:%=tests/crash/%.c),$(wildcard tests/crash/*.c))
+CRASH_BIN  := $(addprefix $(BUILD)/crash/,crash $(CRASH_TOOLS))
+CTL_SRC    := $(wildcard tools/clawfsctl/*.c)
+CTL_OBJ    := $(CTL_SRC:%.c=$(BUILD)/obj/%.o)
+C_FILES     = $(wildcard policy/*.[ch] fs/*.[ch] tests/*/*.[ch] tools/*/*.[ch])
 
 .DEFAULT_GOAL := all
-.PHONY: help deps deps-build all run test unit fuzz fuzz-replay model mount asan tsan valgrind lint format install uninstall clean
+.PHONY: help deps deps-build all run bench bench-build bench-ops bench-scale test unit fuzz fuzz-replay model mount crash asan tsan valgrind lint format install uninstall clean
 .DELETE_ON_ERROR:
 # Test tiers share mounts, loop devices and a small machine: one after the other.
 .NOTPARALLEL: test asan tsan
@@ -47,7 +53,7 @@ deps: ## install everything that building and testing needs (apt-get; as root)
 deps-build: # what `make run` needs: a compiler and the libraries
 	@tools/deps.sh build
 
-all: $(BUILD)/clawfs ## build/clawfs
+all: $(BUILD)/clawfs $(BUILD)/clawfsctl ## build/clawfs, build/clawfsctl
 
 run: deps-build ## mount over DIR, and say where the stats are
 	@$(MAKE) --no-print-directory all
@@ -61,13 +67,16 @@ test: deps ## everything: all tiers, sanitizers, valgrind, lint
 	@$(MAKE) --no-print-directory valgrind
 	@$(MAKE) --no-print-directory model
 	@$(MAKE) --no-print-directory mount
+	@$(MAKE) --no-print-directory crash KILLS=10 CUTS=4 CUT_SECONDS=3
 	@$(MAKE) --no-print-directory asan
 
 unit: $(UNIT_BIN) ## cmocka, no mount, seconds
-	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
+	@tools/each.sh -- $(UNIT_BIN)
 
 # What each fuzz target links, besides itself.
-FUZZ_names := policy/logname.c policy/classify.c policy/types.c
+FUZZ_names := policy/logname.c policy/classify.c policy/rules.c policy/nearest.c policy/types.c
+FUZZ_conf := policy/alias.c policy/classify.c policy/config.c policy/conftext.c policy/nearest.c policy/options.c policy/rules.c policy/types.c
+FUZZ_jsonpos := policy/jsonpos.c
 FUZZ_zview := fs/zview.c fs/gunzip.c fs/lower.c
 CLANG      ?= clang
 FUZZ_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
@@ -86,8 +95,16 @@ fuzz-replay: $(FUZZ_BIN) ## the fuzz targets on their corpora, seconds
 model: $(BUILD)/clawfs $(BUILD)/model ## random operations on a mount and on a plain directory, compared
 	tests/model/run.sh $(BUILD)/clawfs $(BUILD)/model
 
-mount: $(BUILD)/clawfs ## real mounts, real programs
+mount: $(BUILD)/clawfs $(BUILD)/clawfsctl $(BENCH_BIN) ## real mounts, real programs
 	tests/mount/run.sh $(BUILD)/clawfs
+
+KILLS       ?= 100
+CUTS        ?= 20
+CUT_SECONDS ?= 10
+SEED        ?= 1
+crash: $(BUILD)/clawfs $(CRASH_BIN) ## kill -9 (KILLS=100) and power cuts (CUTS=20) under the mixed load, judged to the byte (SEED=1)
+	tests/crash/kills.sh $(BUILD)/clawfs $(BUILD)/crash kills=$(KILLS) seed=$(SEED)
+	tests/crash/cuts.sh $(BUILD)/clawfs $(BUILD)/crash fs=ext4 cuts=$(CUTS) seed=$(SEED) seconds=$(CUT_SECONDS)
 
 SAN := -O1 -g -fno-omit-frame-pointer
 
@@ -99,8 +116,21 @@ tsan: ## unit, model and mount with ThreadSanitizer
 	$(MAKE) BUILD=build/tsan HARDEN= CFLAGS="$(SAN) -fsanitize=thread -DCLAWFS_DEBUG" unit model mount
 
 valgrind: $(UNIT_BIN) ## the unit tier under valgrind
-	@set -e; for t in $(UNIT_BIN); do echo "== valgrind $$t"; \
-	  valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect,possible $$t; done
+	@tools/each.sh valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect,possible -- $(UNIT_BIN)
+
+BENCH ?=
+bench-build: # what the benchmarks need
+	@tools/deps.sh bench
+	@$(MAKE) --no-print-directory all $(BENCH_BIN)
+
+bench: bench-build ## the mixed load on clawfs and on what one could use instead (as root; BENCH='--quick clawfs ext4')
+	@tools/bench/run.sh $(BUILD) $(BENCH)
+
+bench-ops: bench-build ## single operations, and the FUSE requests of each (as root)
+	@tools/bench/ops.sh $(BUILD) $(BENCH)
+
+bench-scale: bench-build ## what a directory of 1, 10 and 100 times as much costs (as root)
+	@tools/bench/scale.sh $(BUILD) $(BENCH)
 
 lint: all ## compiler analyzers, clang-tidy, cppcheck, layout, what policy/ imports
 	tools/lint.sh $(BUILD)
@@ -110,11 +140,12 @@ format: ## put the sources in the project's layout
 
 install: all ## install under $(DESTDIR)$(PREFIX)
 	install -D -m 0755 $(BUILD)/clawfs '$(DESTDIR)$(PREFIX)/sbin/clawfs'
+	install -D -m 0755 $(BUILD)/clawfsctl '$(DESTDIR)$(PREFIX)/bin/clawfsctl'
 	install -D -m 0644 README.md '$(DESTDIR)$(PREFIX)/share/doc/clawfs/README.md'
 	install -D -m 0644 LICENSE '$(DESTDIR)$(PREFIX)/share/doc/clawfs/LICENSE'
 
 uninstall: ## remove what install put there
-	rm -f '$(DESTDIR)$(PREFIX)/sbin/clawfs'
+	rm -f '$(DESTDIR)$(PREFIX)/sbin/clawfs' '$(DESTDIR)$(PREFIX)/bin/clawfsctl'
 	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/clawfs'
 
 clean: ## remove build/
@@ -139,6 +170,10 @@ $(BUILD)/clawfs: $(BUILD)/obj/fs/main.o $(BUILD)/libclawfs.a
 	@echo '  LD $@'
 	@$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) $^ -o $@ $(LIBS)
 
+$(BUILD)/clawfsctl: $(CTL_OBJ) $(BUILD)/libclawfs.a
+	@echo '  LD $@'
+	@$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) $^ -o $@ $(LIBS)
+
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libclawfs.a
 	@mkdir -p $(@D)
 	@echo '  LD $@'
@@ -148,6 +183,29 @@ $(BUILD)/model: $(MODEL_SRC) $(BUILD)/.flags
 	@mkdir -p $(@D)
 	@echo '  LD $@'
 	@$(CC) $(STD) $(WARN) -O1 -g $(MODEL_SRC) -o $@
+
+# What each program of the benchmark links, besides itself.
+BENCH_load     := plan run check scale watch content appio memory series die
+BENCH_ops      := ops_table trace content appio memory series die
+BENCH_slowcard := die
+bench_objects   = $(patsubst %,$(BUILD)/obj/tools/bench/%.o,$(1) $(BENCH_$(1)))
+
+.PRECIOUS: $(BUILD)/obj/%.o
+.SECONDEXPANSION:
+$(BUILD)/bench/%: $$(call bench_objects,$$*)
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(CFLAGS) $(LDHARDEN) $(LDFLAGS) $^ -o $@ $(LIBS) -lm
+
+$(BUILD)/crash/crash: $(CRASH_SRC) $(wildcard tests/crash/*.h) $(BUILD)/.flags
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(STD) $(WARN) -O1 -g $(CRASH_SRC) -o $@ -lsqlite3 -lpthread
+
+$(BUILD)/crash/%: tests/crash/%.c tests/crash/blocklog.h $(BUILD)/.flags
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(STD) $(WARN) $(FUSE_CFLAGS) -O1 -g $< -o $@ $(LIBS)
 
 # For tests/measure/gzip.sh.
 $(BUILD)/measure/gzip: tests/measure/gzip.c $(BUILD)/libclawfs.a
@@ -161,4 +219,5 @@ $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard fs/*.[ch] policy/*.[ch])
 	@echo '  CLANG $@'
 	@$(CLANG) $(STD) $(WARN) $(FUZZ_FLAGS) $< $(FUZZ_$*) -o $@ -lz -lpthread
 
--include $(POLICY_OBJ:.o=.d) $(FS_OBJ:.o=.d) $(UNIT_BIN:=.d)
+-include $(patsubst tools/%.c,$(BUILD)/obj/tools/%.d,$(wildcard tools/bench/*.c))
+-include $(POLICY_OBJ:.o=.d) $(FS_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT_BIN:=.d)

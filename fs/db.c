@@ -10,15 +10,20 @@
 
 #define WAL_SUFFIX "-wal"
 
-int dbs_init(struct clawfs *fs)
+void db_rules_set(struct clawfs *fs)
 {
-	pthread_mutex_init(&fs->dbs.lock, NULL);
-	pthread_cond_init(&fs->dbs.changed, NULL);
 	fs->dbs.rules = (struct visit_rules){
 		.enforce = fs->config.sqlite_wal,
 		.checkpoint_ms = fs->config.sqlite_checkpoint_ms,
 		.wal_limit = fs->config.sqlite_wal_limit,
 	};
+}
+
+int dbs_init(struct clawfs *fs)
+{
+	pthread_mutex_init(&fs->dbs.lock, NULL);
+	pthread_cond_init(&fs->dbs.changed, NULL);
+	db_rules_set(fs);
 	return shm_table_create(&fs->dbs.table, "clawfs-dbs", sizeof(struct db), 1, DBS_MAX);
 }
 

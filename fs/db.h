@@ -62,8 +62,9 @@ struct db {
 	struct wal_sight seen; /* of a WAL that the kernel writes past us */
 	struct policy_barrier barrier;
 	struct policy_visit visit;
-	uint64_t checkpoints, checkpoint_us, retries;
-	char trouble[96]; /* why it was left as it is; "" */
+	uint64_t checkpoints, checkpoint_us, retries; /* of the steward */
+	uint64_t copied_seq;			      /* barrier.wal_seq when the database was last written */
+	char trouble[96];			      /* why it was left as it is; "" */
 };
 
 /* The steward's leave to use one database (see steward.h); names decide. */
@@ -85,6 +86,9 @@ struct dbs {
 /* 0, -ENOMEM, -EMFILE. */
 int dbs_init(struct clawfs *fs);
 void dbs_fini(struct clawfs *fs);
+
+/* Takes the rules of the steward's visits from the configuration. dbs.lock held, once there are threads. */
+void db_rules_set(struct clawfs *fs);
 
 struct db *db_at(struct clawfs *fs, uint32_t index);
 
@@ -144,13 +148,16 @@ bool db_fenced(struct clawfs *fs, int pid);
 /* Syncs every WAL whose deadline is now (B5), and returns when the next one is. */
 msec_t db_tick(struct clawfs *fs, msec_t now);
 
-/* Makes everything that was acknowledged durable (`flush`, SIGPWR, end). 0 or the first error. */
-int db_flush_all(struct clawfs *fs);
+/* Makes everything that was acknowledged durable (`flush`, SIGPWR, end), of databases that are the node or below
+ * it. No lock held. 0 or the first error. */
+int db_flush_below(struct clawfs *fs, uint32_t node);
 
 /* What `.clawfs/stats` and stats.json say of databases. dbstats.c */
 struct listing;
 void db_stats_text(struct clawfs *fs, struct listing *out, msec_t now);
 void db_stats_json(struct clawfs *fs, struct listing *out, msec_t now);
+/* How many databases there are by mode, and the bytes of their logs. */
+void db_stats_metrics(struct clawfs *fs, struct listing *out);
 
 /* Whether the kernel may write the WAL `node` past us. Tree lock held. */
 bool db_wal_may_pass(struct clawfs *fs, uint32_t node);

@@ -2,6 +2,7 @@
 #include "fs/fs.h"
 #include "fs/job.h"
 #include "fs/rotate.h"
+#include "fs/serve.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -74,8 +75,11 @@ static void sync_files(struct clawfs *fs, struct job *jobs, uint32_t count)
 		/* Starts the write-out of all before the first is waited for. */
 		fs->lower.sys->sync_file_range(job->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 		items[n++] = (struct sync_item){.fd = job->fd, .all = job->identical, .error = &job->error};
+		job->sync_failed = true;
 	}
 	sync_together(&fs->lower, items, n);
+	for (uint32_t i = 0; i < count; i++)
+		jobs[i].sync_failed = jobs[i].sync_failed && jobs[i].error;
 }
 
 /* Syncs each directory in which a name appeared or was replaced, once. */
@@ -168,6 +172,7 @@ static int run_batch(struct clawfs *fs, struct job *jobs, const uint32_t *slots,
 	/* The card is written anyway: what waited for that goes along. */
 	if (wrote)
 		epoch_set_times(fs);
+	serve_waits(fs);
 	sync_files(fs, jobs, begun);
 	for (uint32_t i = 0; i < begun; i++)
 		job_commit(fs, &jobs[i]);

@@ -11,6 +11,7 @@ ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t
 	ssize_t got = 0;
 
 	pthread_rwlock_rdlock(&f->lock);
+	bool ram = f->place == PLACE_WHOLE || (f->place == PLACE_TAIL && off + (off_t)len > f->flushed);
 	bool packed = f->place == PLACE_PACKED;
 	if (packed) {
 		got = view_read(fs, slot, buf, len, off);
@@ -34,6 +35,9 @@ ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t
 	pthread_rwlock_unlock(&f->lock);
 	if (packed && got == -EIO)
 		view_complain(fs, slot);
+	stats_count(fs->stats, ram ? STATS_READS_RAM : STATS_READS_LOWER, 1);
+	if (got > 0)
+		stats_count(fs->stats, ram ? STATS_READ_BYTES_RAM : STATS_READ_BYTES_LOWER, (uint64_t)got);
 	return got;
 }
 
@@ -51,11 +55,11 @@ static enum plan plan_write(struct clawfs *fs, struct file *f, off_t off, size_t
 		end = size;
 	if (f->place == PLACE_TAIL || (f->place == PLACE_LOWER && class_is_tail(f->cls))) {
 		/* Nor is one write taken that could not fit beside another. */
-		if (off != size || (off_t)len > fs->config.file_max)
+		if (off != size || (off_t)len > CONFIG(fs, file_max))
 			return DO_MATERIALISE;
 		return f->place == PLACE_LOWER ? DO_RAISE : DO_UPPER;
 	}
-	if (end > fs->config.file_max)
+	if (end > CONFIG(fs, file_max))
 		return DO_MATERIALISE;
 	return f->place == PLACE_LOWER ? DO_RAISE : DO_UPPER;
 }
@@ -116,7 +120,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 	uint32_t slot = h->file;
 	struct file *f = file_at(fs, slot);
 	struct policy_scan scan = {0};
-	bool scanned = false, full = false;
+	bool scanned = false, full = false, through = false;
 	enum policy_class cls = CLASS_THROUGH;
 	struct db_io db;
 	int rc = db_change_begin(fs, f->node, buf, len, off, &db);
@@ -136,7 +140,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 			/* Nothing of an append that failed stays: it will be tried again. */
 			if (rc < 0 && at == before)
 				fs->lower.sys->ftruncate(f->fd_wr, before);
-			done = true;
+			done = through = true;
 		}
 		pthread_rwlock_unlock(&f->lock);
 		if (done)
@@ -181,7 +185,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 	db_change_end(fs, &db, buf, len, off, h->pid, now);
 	if (rc < 0)
 		return rc;
-	stats_app_write(fs->stats, now, cls, len);
+	stats_app_write(fs->stats, now, cls, len, through);
 	if (h->flags & (O_SYNC | O_DSYNC)) {
 		rc = file_sync(fs, slot, NULL, !(h->flags & (O_SYNC & ~O_DSYNC)), now);
 		if (rc < 0)
@@ -215,7 +219,7 @@ static int truncate_step(struct clawfs *fs, uint32_t slot, off_t size, bool mark
 	if (f->place == PLACE_LOWER) {
 		if (f->through || f->orphan || class_is_tail(f->cls))
 			return truncate_lower(fs, f, size);
-		if (size > fs->config.file_max)
+		if (size > CONFIG(fs, file_max))
 			return TRUNCATE_MATERIALISE;
 		if (size > 0) {
 			struct stat st;
@@ -224,7 +228,7 @@ static int truncate_step(struct clawfs *fs, uint32_t slot, off_t size, bool mark
 				return rc;
 			if (fs->lower.sys->fstat(f->fd_rd, &st) < 0)
 				return -errno;
-			if (st.st_size > fs->config.file_max)
+			if (st.st_size > CONFIG(fs, file_max))
 				return TRUNCATE_MATERIALISE;
 		}
 		rc = file_raise(fs, slot, false, size == 0, mark);
@@ -255,6 +259,8 @@ static int truncate_step(struct clawfs *fs, uint32_t slot, off_t size, bool mark
 				return rc;
 			/* The page with the new end is brought along by the hole's rule. */
 			f->flushed = size;
+			if (f->marked)
+				upper_mark_tail(&fs->upper, f->marked, size);
 			off_t start = PAGE_FLOOR(size);
 			char page[4096];
 			rc = file_open_lower(fs, f, true, false, true);
@@ -269,7 +275,7 @@ static int truncate_step(struct clawfs *fs, uint32_t slot, off_t size, bool mark
 			if (rc < 0)
 				return rc;
 		}
-	} else if (size > fs->config.file_max) {
+	} else if (size > CONFIG(fs, file_max)) {
 		return TRUNCATE_MATERIALISE;
 	} else if (mark && old > 0 && !f->marked && !f->orphan) {
 		rc = file_renew(fs, slot);

@@ -189,6 +189,7 @@ static void drop_file(struct clawfs *fs, uint32_t slot)
 	file_close_fd(&f->fd_up);
 	f->place = PLACE_LOWER;
 	f->flushed = 0;
+	f->distrust = false;
 	n->flags &= ~(uint32_t)NODE_UPPER;
 	pthread_mutex_lock(&fs->sched.lock);
 	sched_account(fs, f, 0);
@@ -347,8 +348,11 @@ void file_reclass(struct clawfs *fs, uint32_t slot, enum policy_class cls)
 	/* The lower has another file of this name, or the class wants it
 	 * replaced in one piece; everything is in the upper, so it is whole. */
 	if (f->place == PLACE_TAIL && f->flushed == 0 &&
-	    (!class_is_tail(cls) || fs_node(fs, f->node)->flags & NODE_LOWER))
+	    (!class_is_tail(cls) || fs_node(fs, f->node)->flags & NODE_LOWER)) {
+		/* What is whole needs no belief in the lower. */
+		file_unmark(fs, slot);
 		f->place = PLACE_WHOLE;
+	}
 	if (f->place == PLACE_LOWER && file_open_needed(fs, f, true) < 0)
 		log_warn(fs->log, "an open file was renamed and can no longer be written; open it again");
 	pthread_rwlock_unlock(&f->lock);

@@ -1,6 +1,7 @@
 #include "fs/epoch.h"
 #include "fs/fileimpl.h"
 #include "fs/fs.h"
+#include "fs/serve.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@ void file_wait_flush(struct clawfs *fs, uint32_t slot)
 {
 	struct file *f = file_at(fs, slot);
 
+	serve_waits(fs);
 	pthread_mutex_lock(&fs->sched.lock);
 	while (f->policy.state == POLICY_FLUSHING || f->policy.state == POLICY_REDIRTIED)
 		pthread_cond_wait(&fs->sched.changed, &fs->sched.lock);
@@ -20,6 +22,7 @@ static int sync_upper(struct clawfs *fs, uint32_t slot, enum policy_cause cause)
 {
 	struct file *f = file_at(fs, slot);
 
+	serve_waits(fs);
 	for (;;) {
 		pthread_mutex_lock(&fs->sched.lock);
 		while (f->policy.state == POLICY_FLUSHING || f->policy.state == POLICY_REDIRTIED)
@@ -66,6 +69,7 @@ int file_sync(struct clawfs *fs, uint32_t slot, struct handle *h, bool data_only
 		return 0;
 	if (fd < 0)
 		return -errno;
+	serve_waits(fs);
 	int rc = (data_only ? fs->lower.sys->fdatasync(fd) : fs->lower.sys->fsync(fd)) < 0 ? -errno : 0;
 	close(fd);
 	return rc;

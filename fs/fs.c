@@ -39,9 +39,10 @@ int clawfs_init(struct clawfs *fs, msec_t now)
 	rwlock_init(&fs->tree);
 	pthread_mutex_init(&fs->attach, NULL);
 	pthread_mutex_init(&fs->dirfd, NULL);
-	notify_init(fs);
+	inval_init(fs);
 	fs->dirfds_max = raise_fd_limit();
-	fs->stats = stats_create(now);
+	fs->blockdev_known = blockdev_read(fs->lower.dev, &fs->blockdev);
+	fs->stats = stats_create(now, fs->lower.dev);
 	if (!fs->stats)
 		return -ENOMEM;
 	rc = nodes_init(&fs->nodes, fs->lower.dev, fs->lower.ino);
@@ -77,7 +78,7 @@ void clawfs_fini(struct clawfs *fs)
 	stats_destroy(fs->stats);
 	fs->handles = fs->files = NULL;
 	fs->stats = NULL;
-	notify_fini(fs);
+	inval_fini(fs);
 	pthread_mutex_destroy(&fs->dirfd);
 	pthread_mutex_destroy(&fs->attach);
 	pthread_rwlock_destroy(&fs->tree);

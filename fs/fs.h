@@ -10,13 +10,18 @@
  *   3 attach       node->file, file->refs, readers, writers.
  *   4 sched.lock   file->policy, file->ram, the heap, RAM in use.
  *   5 dbs.lock     struct db; let go while a database is synced.
- *   6 leaves       dirfd (opening a directory's descriptors), life.lock, notify.lock, and those inside
- *                  tables, views, stats and log.
+ *   6 leaves       dirfd (opening a directory's descriptors), reload, life.lock, inval.lock, and those
+ *                  inside tables, views, stats and log.
+ * The configuration: most of it is fixed at mount and read freely. What is `live` in policy/options.c (numbers and
+ * switches only) SIGHUP may change (reload.h): each field is stored atomically, all of them with sched.lock and
+ * dbs.lock held. So with either of the two held it is read as any field, and as one consistent set; without, by
+ * CONFIG(), one field at a time.
  * Nobody waits for the card with the tree lock or a file lock held for
  * writing, but for the short calls that change a name on the lower. */
 #ifndef CLAWFS_FS_H
 #define CLAWFS_FS_H
 
+#include "fs/blockdev.h"
 #include "fs/clock.h"
 #include "fs/db.h"
 #include "fs/device.h"
@@ -26,7 +31,7 @@
 #include "fs/log.h"
 #include "fs/lower.h"
 #include "fs/node.h"
-#include "fs/notify.h"
+#include "fs/inval.h"
 #include "fs/passthrough.h"
 #include "fs/sched.h"
 #include "fs/stats.h"
@@ -35,11 +40,18 @@
 #include <pthread.h>
 
 struct fuse_session;
+struct notify;
 struct listing;
 struct zview;
+struct layers;
+struct settings;
+struct serve;
 
 struct clawfs {
 	struct policy_config config;
+	const struct layers *layers; /* where the configuration comes from */
+	pthread_mutex_t reload;
+	struct settings *settings; /* which layer set what; guarded by `reload` */
 	struct log *log;
 	struct stats *stats;
 	struct lower lower;
@@ -55,18 +67,26 @@ struct clawfs {
 	struct listing **listings; /* by handle index; process memory */
 	struct fuse_session *session;
 	struct passthrough passthrough;
-	struct notify notify;
+	struct inval inval;
 	struct life life;
 	struct zview **views; /* by file slot; process memory; the file's lock */
+	struct blockdev blockdev; /* the lower's device when it was mounted */
+	bool blockdev_known;
 	struct device device;
-	dev_t mount_dev; /* st_dev of what is mounted; 0 before */
-	int live_fd;	 /* where to say that the mount is live; -1 */
+	struct serve *serve;   /* while requests are served; NULL */
+	dev_t mount_dev;       /* st_dev of what is mounted; 0 before */
+	struct notify *notify; /* NULL without a service manager */
+	int live_fd;	       /* where to say that the mount is live; -1 */
 	char source[4096];
 	char mountpoint[4096];
+	char rescue_dir[4096];
 	unsigned dirfds_max;
-	unsigned left_out; /* entries of an earlier mount that could not be taken over: the upper is kept */
-	bool allow_other;
+	unsigned left_out;  /* entries of an earlier mount that could not be taken over: the upper is kept */
+	bool log_elsewhere; /* in the foreground with a log of its own: stderr is read by somebody else */
 };
+
+/* A number or a switch of the configuration, read with neither sched.lock nor dbs.lock held. */
+#define CONFIG(fs, field) __atomic_load_n(&(fs)->config.field, __ATOMIC_RELAXED)
 
 /* Sets up all but upper, lower and session, which must be open: tables, locks, flusher (not
  * started). 0 or a negative errno. */

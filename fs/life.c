@@ -126,7 +126,7 @@ void life_update(struct clawfs *fs, uint32_t i)
 	const struct life_log *e = &l->logs[i];
 
 	policy_set_update(&l->due, i,
-			  e->plain && e->packable ? policy_pack_due(&e->log, &fs->config, &l->wall) : MSEC_NEVER);
+			  e->plain && e->packable ? policy_pack_due(&e->log, &fs->life.config, &l->wall) : MSEC_NEVER);
 	life_wake(l, policy_set_wake(&l->due));
 }
 
@@ -194,7 +194,7 @@ bool life_rotation_due(struct clawfs *fs, const char *path, uint64_t size, bool 
 	uint32_t i = find(l, path);
 	policy_log_init(&fresh, now, life_wall_now(), size, false);
 	bool due =
-		policy_rotate_due(i && l->logs[i].plain ? &l->logs[i].log : &fresh, &fs->config, now, size, line_end);
+		policy_rotate_due(i && l->logs[i].plain ? &l->logs[i].log : &fresh, &l->config, now, size, line_end);
 	pthread_mutex_unlock(&l->lock);
 	return due;
 }
@@ -340,6 +340,21 @@ void life_stats(struct clawfs *fs, struct policy_life_stats *stats, uint32_t *pl
 	pthread_mutex_unlock(&l->lock);
 }
 
+void life_configure(struct clawfs *fs)
+{
+	struct life *l = &fs->life;
+
+	pthread_mutex_lock(&fs->sched.lock);
+	pthread_mutex_lock(&l->lock);
+	l->config = fs->config;
+	for (uint32_t i = 1; i < l->end; i++)
+		if (l->logs[i].path)
+			life_update(fs, i);
+	life_judge_soon(l, clock_now());
+	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_unlock(&fs->sched.lock);
+}
+
 int life_init(struct clawfs *fs, msec_t now)
 {
 	struct life *l = &fs->life;
@@ -347,6 +362,7 @@ int life_init(struct clawfs *fs, msec_t now)
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_mutex_init(&l->reviving, NULL);
 	l->end = 1;
+	l->config = fs->config;
 	l->retain_at = MSEC_NEVER;
 	l->walk_at = now;
 	policy_wall_init(&l->wall, now, life_wall_now());

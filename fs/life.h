@@ -44,7 +44,8 @@ struct life_log {
 struct life {
 	/* A leaf, but that the log (fs/log.h) may be written with it held. */
 	pthread_mutex_t lock;
-	struct life_log *logs; /* index 0 is none */
+	struct policy_config config; /* a copy, to be read with this lock alone */
+	struct life_log *logs;	     /* index 0 is none */
 	uint32_t end, capacity, free;
 	uint32_t hash[LIFE_HASH];
 	struct policy_set due; /* to be compressed */
@@ -67,6 +68,9 @@ void life_fini(struct clawfs *fs);
 /* 0 or -EAGAIN. life_stop gives up a running compression, and waits for that. */
 int life_start(struct clawfs *fs);
 void life_stop(struct clawfs *fs);
+
+/* The configuration is another. No lock held. */
+void life_configure(struct clawfs *fs);
 
 /* --- what happened; any lock may be held --------------------------------- */
 

@@ -266,7 +266,7 @@ static void judge(struct clawfs *fs, msec_t now)
 			add_archive(&j, i, &l->logs[i]);
 	struct policy_retained kept = {.next = MSEC_NEVER};
 	if (j.list)
-		kept = policy_retain(&fs->config, &l->wall, now, j.list, j.count);
+		kept = policy_retain(&fs->life.config, &l->wall, now, j.list, j.count);
 	l->retain_at = kept.next;
 	pthread_mutex_unlock(&l->lock);
 	bool ok = kept.count == 0 || delete_condemned(fs, &j);

@@ -131,7 +131,7 @@ static bool user_may_allow_other(void)
 	return allowed;
 }
 
-int mount_check(struct clawfs *fs, const struct options *opt)
+int mount_resolve(struct clawfs *fs, const struct options *opt)
 {
 	if (resolve(opt->mountpoint, fs->mountpoint, "mount point") < 0)
 		return -1;
@@ -146,6 +146,11 @@ int mount_check(struct clawfs *fs, const struct options *opt)
 			fs->source);
 		return -1;
 	}
+	return 0;
+}
+
+int mount_check(const struct options *opt)
+{
 	if (access("/dev/fuse", F_OK) < 0) {
 		fprintf(stderr, "clawfs: /dev/fuse: %s; load the kernel module with: modprobe fuse\n", strerror(errno));
 		return -1;
@@ -156,7 +161,7 @@ int mount_check(struct clawfs *fs, const struct options *opt)
 		fprintf(stderr, "clawfs: fusermount3: not found; install the package fuse3\n");
 		return -1;
 	}
-	if (opt->allow_other && !user_may_allow_other()) {
+	if (opt->settings.config.allow_other && !user_may_allow_other()) {
 		fprintf(stderr,
 			"clawfs: option allow_other: not permitted to you; add user_allow_other to /etc/fuse.conf\n");
 		return -1;
@@ -172,7 +177,7 @@ int mount_args(struct fuse_args *args, const struct clawfs *fs, const struct opt
 	if (!text)
 		return -ENOMEM;
 	char *p = text + sprintf(text, "default_permissions,subtype=clawfs%s%s,fsname=",
-				 opt->allow_other ? ",allow_other" : "", opt->mount_flags);
+				 opt->settings.config.allow_other ? ",allow_other" : "", opt->mount_flags);
 	for (const char *s = fs->source; *s; s++) {
 		if (*s == ',' || *s == '\\')
 			*p++ = '\\';

@@ -9,8 +9,11 @@
 struct fuse_args;
 
 /* Resolves source and mount point into `fs`, takes a dead mount away, and
- * refuses what cannot work. 0 or -1, with the line on stderr. */
-int mount_check(struct clawfs *fs, const struct options *options);
+ * refuses what is mounted already. 0 or -1, with the line on stderr. */
+int mount_resolve(struct clawfs *fs, const struct options *options);
+
+/* Refuses what cannot work here. 0 or -1, with the line on stderr. */
+int mount_check(const struct options *options);
 
 /* The FUSE session's arguments. 0 or -ENOMEM. */
 int mount_args(struct fuse_args *args, const struct clawfs *fs, const struct options *options);

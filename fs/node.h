@@ -32,7 +32,7 @@
 
 #define NODE_ROOT     1u /* FUSE_ROOT_ID */
 #define NODE_CTL_DIR  2u /* .clawfs */
-#define NODE_CTL_LAST 7u
+#define NODE_CTL_LAST 11u
 #define NODE_FIRST    16u
 
 #define NODE_NAMES 4

@@ -1,38 +1,24 @@
-/* Tells the kernel what it did not do itself. It keeps names, attributes and
- * pages for a day (ops), so what the daemon changes by its own decision (a log
- * rotated, compressed or deleted) must be taken from its caches.
+/* What a service manager is told: sd_notify(3), over the socket named in $NOTIFY_SOCKET. A unit wants Type=notify and
+ * NotifyAccess=all. All of it does nothing when there is no such socket; all functions take NULL.
  *
- * The kernel may have to wait for a request of ours before it has done so (it
- * locks the page, or the directory). So a thread of its own says it, with no
- * lock held, and nobody waits for it. Nodes and names that the kernel does not
- * know cost nothing. */
+ * With $WATCHDOG_USEC, WATCHDOG=1 is sent four times in that time, as long as `alive` says so; a daemon that hangs is
+ * then killed and started anew, and nothing is lost (P6). While the end is flushed the manager's time-out for it is
+ * extended, but for no longer than ten minutes: a card that never answers must not keep a machine from being switched
+ * off. */
 #ifndef CLAWFS_NOTIFY_H
 #define CLAWFS_NOTIFY_H
 
-#include <pthread.h>
 #include <stdbool.h>
-#include <stdint.h>
 
-struct clawfs;
-struct notice;
+struct notify;
 
-struct notify {
-	pthread_mutex_t lock; /* a leaf; what follows */
-	pthread_cond_t wake;
-	struct notice *first, **last;
-	bool running, stop;
-	pthread_t thread;
-};
+/* `alive` is called by a thread of its own and must return in a bounded time. NULL without a manager, or memory. */
+struct notify *notify_create(bool (*alive)(void *arg), void *arg);
+void notify_destroy(struct notify *n);
 
-void notify_init(struct clawfs *fs);
-void notify_fini(struct clawfs *fs);
-/* 0 or -EAGAIN. Before that, and after notify_stop, nothing is said. */
-int notify_start(struct clawfs *fs);
-void notify_stop(struct clawfs *fs);
-
-/* The node's attributes changed; with `content` its bytes too. Any locks may be held. */
-void notify_inode(struct clawfs *fs, uint32_t node, bool content);
-/* What `name` means in `parent` changed, and with it the directory's times. */
-void notify_entry(struct clawfs *fs, uint32_t parent, const char *name);
+/* The mount serves; `status` is shown by systemctl. Signals are blocked in the calling thread. */
+void notify_ready(struct notify *n, const char *status);
+/* The end has begun, and may take as long as a flush does. */
+void notify_stopping(struct notify *n, const char *status);
 
 #endif

@@ -258,7 +258,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 		fuse_reply_write(req, (size_t)n);
 	/* The kernel has put it where it thought the end was. */
 	if (moved)
-		notify_inode(fs, (uint32_t)ino, true);
+		inval_inode(fs, (uint32_t)ino, true);
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

@@ -8,10 +8,6 @@
 #include <errno.h>
 #include <fuse_lowlevel.h>
 
-/* Nobody but the mount changes the lower, so what the kernel has cached stays
- * true until the kernel itself changes it. */
-#define CACHE_SECONDS 86400.0
-
 static inline struct clawfs *req_fs(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
@@ -29,10 +25,17 @@ static inline bool is_virtual(fuse_ino_t ino)
 	return ino > NODE_ROOT && ino < NODE_FIRST;
 }
 
-/* How long the kernel may go by a node's attributes. */
+/* How long the kernel may go by what it was told. Nobody but the mount changes the lower, so what the kernel has cached stays
+ * true until the kernel itself changes it; the bound is the user's wish alone. */
+static inline double cache_seconds(struct clawfs *fs)
+{
+	return (double)CONFIG(fs, cache_ms) / 1000;
+}
+
+/* ... by a node's attributes. */
 static inline double attr_seconds(struct clawfs *fs, uint32_t node)
 {
-	return passthrough_is_written(fs, node) || (node && view_is(fs, node)) ? 0 : CACHE_SECONDS;
+	return passthrough_is_written(fs, node) || (node && view_is(fs, node)) ? 0 : cache_seconds(fs);
 }
 /* ... and by what a name means; node 0: that it is absent. X.log and X.log.gz come and go with each other. */
 static inline double entry_seconds(struct clawfs *fs, uint32_t node, const char *name)
@@ -41,7 +44,7 @@ static inline double entry_seconds(struct clawfs *fs, uint32_t node, const char 
 
 	if (policy_log_unpacked(name, &log) || (node ? view_is(fs, node) : policy_log_is(name)))
 		return 0;
-	return CACHE_SECONDS;
+	return cache_seconds(fs);
 }
 
 static inline void reply_rc(fuse_req_t req, int rc)

@@ -1,23 +1,20 @@
 #include "fs/options.h"
+#include "fs/fstab.h"
+#include "policy/conftext.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* What mount(8) and fstab(5) say to every file system. Those for the kernel
- * are handed on; the others were for mount(8). */
-static const char *const kernel_flags[] = {"nosuid", "suid",  "nodev",	 "dev",	       "noexec",
-					   "exec",   "atime", "noatime", "nodiratime", "relatime"};
-static const char *const ignored[] = {"defaults", "rw",	   "auto",  "noauto", "user",	 "nouser",
-				      "users",	  "owner", "group", "nofail", "_netdev", "default_permissions"};
-
-static bool listed(const char *const *list, size_t count, const char *name)
+/* None of ours (layers.h). */
+static bool is_foreign(const char *name, const char *value)
 {
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(list[i], name) == 0)
-			return true;
-	return false;
+	enum fstab_option kind = fstab_option(name, value != NULL);
+
+	return kind == FSTAB_KERNEL || kind == FSTAB_IGNORED;
 }
 
 /* The words an option takes, joined by bars. */
@@ -30,113 +27,159 @@ static void join_words(const char *const *words, char *text, size_t size)
 		used += (size_t)snprintf(text + used, size - used, "%s%s", i ? "|" : "", words[i]);
 }
 
-static void print_help(void)
+static void print_rules(const char *title, enum policy_profile profile)
+{
+	printf("\n%s\n", title);
+	for (const struct policy_rule *r = policy_default_rules(profile); r->glob[0]; r++)
+		printf("  %s:%s\n", policy_class_name(r->cls), r->glob);
+}
+
+static void print_help(const struct policy_config *defaults)
 {
 	static const char *const units[] = {
-		[OPTION_MS] = "MS",    [OPTION_COUNT] = "N",	     [OPTION_BYTES] = "SIZE", [OPTION_BOOL] = "on|off",
-		[OPTION_PATH] = "DIR", [OPTION_RULE] = "CLASS:GLOB", [OPTION_GLOB] = "GLOB",
+		[OPTION_MS] = "MS",	[OPTION_COUNT] = "N",	      [OPTION_BYTES] = "SIZE", [OPTION_BOOL] = "on|off",
+		[OPTION_PATH] = "PATH", [OPTION_RULE] = "CLASS:GLOB", [OPTION_GLOB] = "GLOB",
 	};
 
-	printf("usage: clawfs [SOURCE] MOUNTPOINT [-o OPTION[,OPTION...]] [-f] [-d] [-h] [-V]\n\n"
+	printf("usage: clawfs [SOURCE] MOUNTPOINT [-o OPTION[,OPTION...]] [-f] [-d] [-h] [-V]\n"
+	       "       clawfs --show-config [DIR] [-o OPTION[,OPTION...]]\n\n"
 	       "Mounts SOURCE, or the directory MOUNTPOINT itself, with logs and session files\n"
 	       "held in RAM and flushed on intervals. Unmount with umount(8) or fusermount3 -u.\n\n"
 	       "  -f  stay in the foreground, log to stderr\n"
 	       "  -d  also log details (implies -f)\n"
 	       "  -h  this help\n"
-	       "  -V  versions\n\n"
-	       "Options (sizes take K, M, G; times are in milliseconds):\n");
+	       "  -V  versions\n"
+	       "  --show-config  all options, and which layer has set each: a default, DIR/secureclaw.json,\n"
+	       "                 /etc/clawfs.conf, ~/.config/clawfs.conf, the environment, -o (later wins)\n\n"
+	       "Options (sizes take K, M, G; times are in milliseconds; in brackets the default):\n");
 	for (const struct policy_option *o = policy_options(); o->name; o++) {
-		char left[64], words[32], def[32] = "";
+		char left[64], words[48], value[POLICY_TEXT_MAX], def[32] = "";
 		if (o->type == OPTION_WORD)
 			join_words(o->words, words, sizeof(words));
 		snprintf(left, sizeof(left), "%s=%s", o->name, o->type == OPTION_WORD ? words : units[o->type]);
-		if (o->type == OPTION_BOOL)
-			snprintf(def, sizeof(def), " (%s)", o->def ? "on" : "off");
-		else if (o->type == OPTION_WORD)
-			snprintf(def, sizeof(def), " (%s)", o->words[o->def]);
-		else if (o->type == OPTION_MS || o->type == OPTION_COUNT)
-			snprintf(def, sizeof(def), " (%lld)", (long long)o->def);
-		else if (o->type == OPTION_BYTES && o->def)
-			snprintf(def, sizeof(def), " (%lldK)", (long long)o->def >> 10);
+		if (o->type != OPTION_PATH && policy_option_count(defaults, o) &&
+		    policy_option_text(defaults, o, 0, value, sizeof(value)))
+			snprintf(def, sizeof(def), " (%.28s)", value);
 		printf("  %-26s %s%s\n", left, o->help, def);
 	}
-	printf("  %-26s %s\n", "allow_other", "let other users in; permissions are checked as ever (default for root)");
-	printf("  %-26s %s\n", "noallow_other", "let nobody else in, not even root");
-	printf("  %-26s %s\n", "logfile=PATH", "the daemon's own log; syslog without it");
-	printf("\nClasses by default, first match wins:\n");
-	for (const struct policy_rule *r = policy_default_rules(); r->glob[0]; r++)
-		printf("  %s:%s\n", policy_class_name(r->cls), r->glob);
+	print_rules("Classes by default, first match wins:", PROFILE_SECURECLAW);
+	print_rules("Classes with profile=generic:", PROFILE_GENERIC);
 }
 
-/* One option, NUL-terminated, writable. 0 or -1 with the line printed. */
-static int set_option(struct options *opt, char *text)
-{
-	char why[256];
-	char *value = strchr(text, '=');
+/* --- layers -------------------------------------------------------------- */
 
-	if (value)
-		*value++ = '\0';
-	if (strcmp(text, "allow_other") == 0 || strcmp(text, "noallow_other") == 0) {
-		opt->allow_other = text[0] == 'a';
-		opt->allow_other_set = true;
-		return 0;
-	}
-	if (strcmp(text, "logfile") == 0 && value && *value) {
-		if (strlen(value) >= sizeof(opt->logfile)) {
-			fprintf(stderr, "clawfs: option logfile: the path is too long; use a shorter one\n");
-			return -1;
-		}
-		strcpy(opt->logfile, value);
-		return 0;
-	}
-	if (!value && listed(kernel_flags, sizeof(kernel_flags) / sizeof(*kernel_flags), text)) {
-		size_t used = strlen(opt->mount_flags);
-		snprintf(opt->mount_flags + used, sizeof(opt->mount_flags) - used, ",%s", text);
-		return 0;
-	}
-	if (strncmp(text, "x-", 2) == 0 || strcmp(text, "comment") == 0 || strcmp(text, "fsname") == 0 ||
-	    strcmp(text, "subtype") == 0 || (!value && listed(ignored, sizeof(ignored) / sizeof(*ignored), text)))
-		return 0;
-	if (policy_config_set(&opt->config, text, value, why, sizeof(why)) < 0) {
-		fprintf(stderr, "clawfs: option %s%s%s: %s\n", text, value ? "=" : "", value ? value : "", why);
-		return -1;
-	}
-	return 0;
+static void say(void *arg, enum layers_word word, const char *line)
+{
+	(void)arg;
+	fprintf(stderr, "clawfs: %s%s\n", word == LAYERS_WARNING ? "warning: " : "", line);
 }
 
-/* A comma ends an option; "\," is a comma in one. */
-static int set_options(struct options *opt, char *list)
+bool options_load(struct options *opt, const char *dir)
 {
-	while (*list) {
-		char *out = list, *in = list;
-		while (*in && *in != ',') {
-			if (in[0] == '\\' && in[1] == ',')
-				in++;
-			*out++ = *in++;
-		}
-		char *next = *in ? in + 1 : in;
-		*out = '\0';
-		if (*list && set_option(opt, list) < 0)
-			return -1;
-		list = next;
+	opt->layers.name = dir;
+	opt->layers.lower = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	unsigned errors = layers_read(&opt->layers, &opt->settings, say, NULL);
+	if (opt->layers.lower >= 0)
+		close(opt->layers.lower);
+	opt->layers.lower = -1;
+	/* What nobody can write needs no other mode. */
+	if (opt->read_only)
+		opt->settings.config.sqlite_wal = false;
+	return errors == 0 && layers_check(&opt->layers, &opt->settings, say, NULL);
+}
+
+/* What mount(8) says to every file system. */
+static bool take_flag(struct options *opt, const char *name, bool valued)
+{
+	size_t used = strlen(opt->mount_flags);
+
+	switch (fstab_option(name, valued)) {
+	case FSTAB_KERNEL:
+		snprintf(opt->mount_flags + used, sizeof(opt->mount_flags) - used, ",%s", name);
+		opt->read_only |= strcmp(name, "ro") == 0;
+		return true;
+	case FSTAB_REMOUNT:
+		fprintf(stderr,
+			"clawfs: option remount: a mount's options cannot be changed while it serves; unmount it and "
+			"mount it again\n");
+		return false;
+	default:
+		return true;
 	}
-	return 0;
+}
+
+/* One list of -o: kept for the layers, its flags for the kernel picked out. */
+static bool take_list(struct options *opt, const char *list)
+{
+	struct conftext c;
+	struct conftext_entry entry = {.value = NULL};
+	enum conftext_result result;
+	char why[200];
+
+	if (opt->layers.list_count == LISTS_MAX) {
+		fprintf(stderr, "clawfs: more than %d times -o; put commas between the options\n", LISTS_MAX);
+		return false;
+	}
+	opt->layers.lists[opt->layers.list_count++] = list;
+	conftext_init(&c, list, strlen(list));
+	while ((result = conftext_list_next(&c, &entry, why, sizeof(why))) != CONFTEXT_END)
+		if (result == CONFTEXT_ENTRY && !take_flag(opt, entry.name, entry.value != NULL))
+			return false;
+	return true;
+}
+
+/* Whether -o alone can be used: before anything is looked at on a disk. */
+static bool lists_are_good(const struct options *opt)
+{
+	struct settings *scratch = malloc(sizeof(*scratch));
+	struct layers alone = opt->layers;
+
+	alone.system_path = "";
+	alone.user_path[0] = '\0';
+	alone.environment = NULL;
+	if (!scratch) {
+		fprintf(stderr, "clawfs: out of memory\n");
+		return false;
+	}
+	bool good = layers_read(&alone, scratch, say, NULL) == 0;
+	free(scratch);
+	return good;
+}
+
+static void print_line(void *arg, const char *line)
+{
+	fputs(line, arg);
+}
+
+/* --- the command line ---------------------------------------------------- */
+
+static enum options_result show_config(struct options *opt, const char *dir)
+{
+	bool good = options_load(opt, dir ? dir : "");
+
+	layers_show(&opt->layers, &opt->settings, print_line, stdout);
+	return good ? OPTIONS_DONE : OPTIONS_USAGE;
 }
 
 enum options_result options_parse(struct options *opt, int argc, char **argv)
 {
-	const char *positional[2];
+	static const struct option words[] = {{"show-config", no_argument, NULL, 'C'},
+					      {"help", no_argument, NULL, 'h'},
+					      {"version", no_argument, NULL, 'V'},
+					      {NULL, 0, NULL, 0}};
+	const char *positional[2] = {NULL, NULL};
+	bool show = false;
 	int count = 0, c;
-	char why[256];
 
 	memset(opt, 0, sizeof(*opt));
-	policy_config_init(&opt->config);
+	layers_init(&opt->layers);
+	opt->layers.is_foreign = is_foreign;
 	opterr = 0;
 	/* The leading '-' hands over positional arguments in their place. */
-	while ((c = getopt(argc, argv, "-:o:fdhV")) != -1) {
+	while ((c = getopt_long(argc, argv, "-:o:fdhV", words, NULL)) != -1) {
 		switch (c) {
 		case 'o':
-			if (set_options(opt, optarg) < 0)
+			if (!take_list(opt, optarg))
 				return OPTIONS_USAGE;
 			break;
 		case 'd':
@@ -147,11 +190,15 @@ enum options_result options_parse(struct options *opt, int argc, char **argv)
 			opt->foreground = true;
 			break;
 		case 'h':
-			print_help();
+			policy_config_init(&opt->settings.config);
+			print_help(&opt->settings.config);
 			return OPTIONS_DONE;
 		case 'V':
 			printf("clawfs " CLAWFS_VERSION "\n");
 			return OPTIONS_DONE;
+		case 'C':
+			show = true;
+			break;
 		case 1:
 			if (count == 2) {
 				fprintf(stderr,
@@ -173,18 +220,14 @@ enum options_result options_parse(struct options *opt, int argc, char **argv)
 	/* What follows "--". */
 	for (; optind < argc && count < 2; optind++)
 		positional[count++] = argv[optind];
-	if (count == 0 || optind < argc) {
+	if (show && count < 2 && optind == argc)
+		return show_config(opt, positional[0]);
+	if (count == 0 || optind < argc || show) {
 		fprintf(stderr, "clawfs: %s; usage: clawfs [SOURCE] MOUNTPOINT [-o options], see clawfs -h\n",
 			count ? "too many arguments" : "no mount point given");
 		return OPTIONS_USAGE;
 	}
 	opt->source = positional[0];
 	opt->mountpoint = positional[count - 1];
-	if (!opt->allow_other_set)
-		opt->allow_other = geteuid() == 0;
-	if (policy_config_check(&opt->config, why, sizeof(why)) < 0) {
-		fprintf(stderr, "clawfs: %s\n", why);
-		return OPTIONS_USAGE;
-	}
-	return OPTIONS_RUN;
+	return lists_are_good(opt) ? OPTIONS_RUN : OPTIONS_USAGE;
 }

@@ -371,8 +371,8 @@ static int replace(struct packing *k)
 		dir_touch(fs, parent, true);
 	}
 	if (parent) {
-		notify_entry(fs, parent, k->packed.text);
-		notify_entry(fs, parent, k->name.text);
+		inval_entry(fs, parent, k->packed.text);
+		inval_entry(fs, parent, k->name.text);
 		node_reap(&fs->nodes, parent);
 	}
 	pthread_rwlock_unlock(&fs->tree);
@@ -457,7 +457,7 @@ int pack_delete(struct clawfs *fs, const char *path, bool packed, uint32_t part,
 	if (rc == 0)
 		rc = name_unlink(fs, parent, name, 0);
 	if (rc == 0)
-		notify_entry(fs, parent, name);
+		inval_entry(fs, parent, name);
 	if (parent)
 		node_reap(&fs->nodes, parent);
 	pthread_rwlock_unlock(&fs->tree);

@@ -5,10 +5,10 @@
  *                                                 holes, and every page that is no hole is real
  *   a hole first and at the tail   any            the log was being cut when the daemon died: the lower has it all
  *   a hole first, not longer       any            flushed, or being cut: the lower has it all
- *   whole, empty                   not empty      its writer had cut it and not yet written: the old version stays (P3)
- *   whole, marked in before/       any or none    it was being rewritten: the version before, kept there or on the
- * lower whole                          any or none    the newer version a directory                    a directory    a
- * mirror a directory                    none           in RAM only */
+ *   whole, marked in before/       any or none    it was being rewritten: the version before, there or on the lower
+ *   whole                          any or none    the newer version, also when it is empty
+ *   a directory                    a directory    a mirror
+ *   a directory                    none           in RAM only */
 #include "fs/recover.h"
 #include "fs/listing.h"
 #include "fs/names.h"
@@ -90,6 +90,28 @@ static bool tail_is_real(int fd, off_t flushed)
 	return lseek(fd, page, SEEK_DATA) == page;
 }
 
+/* Where what is on the card ends: at the lower's size, if that can be made durable now; the daemon may have died before
+ * it did that, or after the card had refused it. Not knowing better, at the beginning of the page in which the tail
+ * begins: what comes before that has been synced (file_punch). */
+static off_t tail_start(struct clawfs *fs, uint32_t parent, const char *name, int fd, off_t size, const struct stat *up)
+{
+	off_t marked = upper_tail_mark(&fs->upper, up->st_ino);
+	off_t data = lseek(fd, 0, SEEK_DATA);
+	int dir = dir_lower(fs, parent);
+
+	if (marked >= 0)
+		return marked < size ? marked : size;
+	int log = dir < 0 ? dir : lower_open_own(&fs->lower, dir, name, O_RDONLY);
+	bool durable = log >= 0 && fs->lower.sys->fdatasync(log) == 0;
+	if (log >= 0)
+		close(log);
+	if (durable || data < 0 || data > size)
+		return size;
+	/* The kernel tells of it once. */
+	upper_mark_tail(&fs->upper, up->st_ino, data);
+	return data;
+}
+
 static void adopt_file(struct recovery *r, uint32_t parent, int updir, const char *name, const struct stat *up)
 {
 	struct clawfs *fs = r->fs;
@@ -119,12 +141,12 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 	if (tail && !plain) {
 		useless = "it is the tail of a log that the lower has no more";
 	} else if (tail) {
-		flushed = low.st_size;
+		flushed = tail_start(fs, parent, name, fd, low.st_size, &now);
 		if (now.st_size <= flushed)
 			useless = "";
 		else if (!tail_is_real(fd, flushed))
 			useless = "it was being cut, the lower has all of it";
-	} else if (plain && (restored == 2 || (now.st_size == 0 && low.st_size > 0))) {
+	} else if (plain && restored == 2) {
 		useless = "it was being rewritten, the lower has the version before";
 	}
 	if (useless) {
@@ -132,6 +154,7 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 			log_warn(fs->log, "left out %s of the upper: %s", name, useless);
 		close(fd);
 		unlinkat(updir, name, 0);
+		upper_unmark(&fs->upper, up->st_ino);
 		return;
 	}
 	int rc = plain ? name_resolve(fs, parent, name, &node) : name_enter_upper(fs, parent, name, S_IFREG, &node);
@@ -152,6 +175,8 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 	bool fresh_log = class_is_tail(cls) && !has_lower;
 	file_adopt(fs, slot, tail || fresh_log ? PLACE_TAIL : PLACE_WHOLE, flushed, fd);
 	struct file *f = file_at(fs, slot);
+	f->distrust = true;
+	f->marked = upper_tail_mark(&fs->upper, up->st_ino) >= 0 ? up->st_ino : 0;
 	pthread_mutex_lock(&fs->sched.lock);
 	/* Of a volatile file the lower has one only if it was asked to be durable. */
 	policy_file_replace(&f->policy, has_lower && cls == CLASS_VOLATILE ? CLASS_STATE : cls, NULL, r->now);
@@ -247,7 +272,7 @@ int recover_upper(struct clawfs *fs, msec_t now)
 	pthread_rwlock_wrlock(&fs->tree);
 	int rc = adopt_dir(&r, NODE_ROOT);
 	pthread_rwlock_unlock(&fs->tree);
-	upper_unmark_all(&fs->upper);
+	upper_unmark_rewrites(&fs->upper);
 	fs->left_out = r.left_out;
 	if (r.files || r.left_out)
 		log_warn(fs->log, "the last mount did not end: recovered %u files from %s, left out %u", r.files,

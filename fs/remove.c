@@ -74,7 +74,7 @@ static void drop_view(struct clawfs *fs, uint32_t view, uint32_t parent)
 
 	snprintf(name, sizeof(name), "%s", name_at(&fs->nodes, fs_node(fs, view)->name)->text);
 	name_gone(fs, view, parent, name, false);
-	notify_entry(fs, parent, name);
+	inval_entry(fs, parent, name);
 }
 
 int name_unlink(struct clawfs *fs, uint32_t parent, const char *name, int32_t pid)

@@ -399,7 +399,7 @@ static void drop_views(struct clawfs *fs, const struct rename *r)
 
 	if (view && policy_log_unpacked(r->name, &log)) {
 		name_gone(fs, view, r->parent, log.text, false);
-		notify_entry(fs, r->parent, log.text);
+		inval_entry(fs, r->parent, log.text);
 	}
 	if (S_ISREG(fs_node(fs, r->src)->type) && policy_log_is(r->new_name))
 		life_closed_node(fs, r->src, true, r->now);

@@ -82,7 +82,7 @@ off_t rotate_flush_to(struct clawfs *fs, uint32_t slot, int fd, off_t from, off_
 	off_t least, most;
 	char last = 0;
 
-	if (fs->config.log_rotate_bytes == 0 || to < fs->config.log_rotate_bytes || !file_at(fs, slot)->rotates ||
+	if (CONFIG(fs, log_rotate_bytes) == 0 || to < CONFIG(fs, log_rotate_bytes) || !file_at(fs, slot)->rotates ||
 	    !find_followers(fs, slot, &least, &most) || least <= from || least >= to ||
 	    lower_pread(&fs->lower, fd, &last, 1, least - 1) != 1 || last != '\n')
 		return to;
@@ -294,7 +294,7 @@ static int cut(struct clawfs *fs, struct rotation *r, msec_t now)
 	off_t least, most;
 	if (!life_rotation_due(fs, r->path, (uint64_t)size, line_end, now) ||
 	    (find_followers(fs, r->slot, &least, &most) &&
-	     !policy_rotate_followed(&fs->config, (uint64_t)size, (uint64_t)least, (uint64_t)most)))
+	     !policy_rotate_followed(CONFIG(fs, log_rotate_bytes), (uint64_t)size, (uint64_t)least, (uint64_t)most)))
 		return -EAGAIN;
 	rc = choose_part(fs, r, name);
 	if (rc == 0 && f->place == PLACE_LOWER)
@@ -315,7 +315,7 @@ void rotate_consider(struct clawfs *fs, uint32_t slot, off_t size)
 	msec_t now = clock_now();
 	int rc = -EAGAIN;
 
-	if (fs->config.log_rotate_bytes == 0 || size < fs->config.log_rotate_bytes)
+	if (CONFIG(fs, log_rotate_bytes) == 0 || size < CONFIG(fs, log_rotate_bytes))
 		return;
 	struct rotation *r = calloc(1, sizeof(*r));
 	if (!r)
@@ -336,8 +336,8 @@ void rotate_consider(struct clawfs *fs, uint32_t slot, off_t size)
 		pthread_rwlock_unlock(&fs->tree);
 	}
 	if (rc == 0) {
-		notify_entry(fs, r->parent, r->part.text);
-		notify_inode(fs, r->node, true);
+		inval_entry(fs, r->parent, r->part.text);
+		inval_inode(fs, r->node, true);
 		life_rotated(fs, r->path, r->part.text, (uint64_t)r->size, now);
 	} else if (rc != -EAGAIN && life_rotation_failed(fs, r->path, now)) {
 		log_warn(fs->log, "cannot rotate %s: %s; it goes on growing and is tried again", r->path,

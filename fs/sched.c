@@ -1,6 +1,7 @@
 #include "fs/sched.h"
 #include "fs/epoch.h"
 #include "fs/fs.h"
+#include "fs/serve.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -67,8 +68,10 @@ void sched_account(struct clawfs *fs, struct file *f, uint64_t bytes)
 {
 	struct sched *s = &fs->sched;
 
-	if (bytes < f->ram)
+	if (bytes < f->ram) {
+		s->stuck = 0;
 		pthread_cond_broadcast(&s->changed);
+	}
 	s->used += bytes - f->ram;
 	f->ram = bytes;
 }
@@ -81,10 +84,11 @@ int sched_admit(struct clawfs *fs, uint64_t bytes)
 	pthread_mutex_lock(&s->lock);
 	if (!policy_admit(&fs->config, s->used, bytes)) {
 		msec_t give_up = msec_add(clock_now(), ADMIT_WAIT_MS);
+		serve_waits(fs);
 		while (!policy_admit(&fs->config, s->used, bytes) && rc == 0) {
-			/* The lower refuses: its own error, promptly (P9). */
-			if (s->error) {
-				rc = s->error;
+			/* Nothing can be hoped for: the lower's own error, promptly (P9). */
+			if (s->stuck) {
+				rc = s->stuck;
 				break;
 			}
 			msec_t now = clock_now();
@@ -164,6 +168,7 @@ static void slots_release(struct clawfs *fs, struct slots *list)
 /* --- flush all ----------------------------------------------------------- */
 
 struct want_all {
+	uint32_t below; /* only this node and what is below it */
 	bool rewriting; /* those too */
 	bool end;	/* nobody will complete anything any more */
 	bool busy;	/* out: some are being rewritten, or are in a running flush */
@@ -174,6 +179,8 @@ static bool want_all(struct clawfs *fs, const struct file *f, void *arg)
 	struct want_all *w = arg;
 
 	if (f->policy.cls == CLASS_VOLATILE || f->policy.state == POLICY_CLEAN)
+		return false;
+	if (w->below != NODE_ROOT && !node_is_below(&fs->nodes, f->node, w->below))
 		return false;
 	if (f->policy.state != POLICY_DIRTY) {
 		w->busy = true;
@@ -192,14 +199,23 @@ static bool want_all(struct clawfs *fs, const struct file *f, void *arg)
 
 int sched_flush_all(struct clawfs *fs, enum policy_cause cause)
 {
+	return sched_flush_below(fs, NODE_ROOT, cause);
+}
+
+int sched_flush_below(struct clawfs *fs, uint32_t node, enum policy_cause cause)
+{
 	msec_t grace = msec_add(clock_now(), REWRITE_GRACE_MS);
 	msec_t give_up = msec_add(grace, FLUSH_ALL_MS);
 	int error = 0;
 
+	serve_waits(fs);
 	for (;;) {
-		struct want_all want = {.rewriting = clock_now() >= grace, .end = cause == CAUSE_END};
+		struct want_all want = {.below = node, .rewriting = clock_now() >= grace, .end = cause == CAUSE_END};
 		struct slots list = {0};
+		/* Names decide what is below. */
+		pthread_rwlock_rdlock(&fs->tree);
 		slots_collect(fs, &list, want_all, &want);
+		pthread_rwlock_unlock(&fs->tree);
 		int rc = list.count ? epoch_run(fs, list.slot, list.count, cause) : 0;
 		/* Begun and given up, because its writer began to rewrite it. */
 		want.busy |= rc >= 0 && (uint32_t)rc < list.count;
@@ -221,7 +237,7 @@ int sched_flush_all(struct clawfs *fs, enum policy_cause cause)
 			break;
 	}
 	epoch_set_times(fs);
-	int rc = db_flush_all(fs);
+	int rc = db_flush_below(fs, node);
 	if (rc < 0 && !error)
 		error = rc;
 	return error;
@@ -237,6 +253,7 @@ static int sync_lower_dir(struct clawfs *fs, uint32_t dir)
 	/* In RAM only, as its class wants it, or removed. */
 	if (fd < 0)
 		return 0;
+	serve_waits(fs);
 	int rc = lower_sync_dir(&fs->lower, fd);
 	close(fd);
 	return rc;
@@ -283,6 +300,7 @@ struct want_pressed {
 	enum policy_pressure pressure;
 	msec_t now;
 	msec_t retry; /* out: earliest retry of one that failed */
+	int error;    /* out: and why it did; 0 when none has */
 };
 
 static bool want_pressed(struct clawfs *fs, const struct file *f, void *arg)
@@ -298,21 +316,19 @@ static bool want_pressed(struct clawfs *fs, const struct file *f, void *arg)
 	}
 	if (f->policy.failures > 0 && f->policy.retry_at > w->now) {
 		w->retry = msec_min(w->retry, f->policy.retry_at);
+		w->error = f->policy.error;
 		return false;
 	}
 	return true;
 }
 
 /* What is to be flushed now, with references. */
-static void collect_due(struct clawfs *fs, struct slots *list, msec_t now, enum policy_pressure pressure, msec_t *retry)
+static void collect_due(struct clawfs *fs, struct slots *list, msec_t now, struct want_pressed *pressed)
 {
 	uint32_t due[256];
 
-	*retry = MSEC_NEVER;
-	if (pressure != PRESSURE_NONE) {
-		struct want_pressed want = {.pressure = pressure, .now = now, .retry = MSEC_NEVER};
-		slots_collect(fs, list, want_pressed, &want);
-		*retry = want.retry;
+	if (pressed->pressure != PRESSURE_NONE) {
+		slots_collect(fs, list, want_pressed, pressed);
 		return;
 	}
 	pthread_mutex_lock(&fs->attach);
@@ -338,10 +354,10 @@ static void *flusher(void *arg)
 		enum policy_pressure pressure = pressure_of(fs);
 		msec_t wake = policy_set_wake(&s->set);
 		struct slots list = {0};
-		msec_t retry = MSEC_NEVER;
+		struct want_pressed pressed = {.pressure = pressure, .now = now, .retry = MSEC_NEVER};
 		if (wake <= now || pressure != PRESSURE_NONE) {
 			pthread_mutex_unlock(&s->lock);
-			collect_due(fs, &list, now, pressure, &retry);
+			collect_due(fs, &list, now, &pressed);
 			bool found = list.count > 0;
 			if (found)
 				epoch_run(fs, list.slot, list.count,
@@ -350,7 +366,12 @@ static void *flusher(void *arg)
 			pthread_mutex_lock(&s->lock);
 			if (found || s->stop)
 				continue;
-			wake = msec_min(policy_set_wake(&s->set), retry);
+			/* All has been tried that could be. */
+			if (pressed.error && !s->stuck) {
+				s->stuck = pressed.error;
+				pthread_cond_broadcast(&s->changed);
+			}
+			wake = msec_min(policy_set_wake(&s->set), pressed.retry);
 		}
 		/* Nothing dirty: no timer, no wake-up. */
 		if (wake == MSEC_NEVER) {

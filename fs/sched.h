@@ -17,7 +17,7 @@ struct sched {
 	struct policy_set set;
 	uint64_t used;		/* bytes in the upper */
 	uint32_t files;		/* files in the upper */
-	int error;		/* negative errno of the last failed flush; 0 after one that went well */
+	int stuck;		/* the lower has refused all that could give RAM back: its negative errno; else 0 */
 	uint32_t times_pending; /* nodes with NODE_TIMES; atomic */
 	uint32_t epochs;	/* that run right now; atomic */
 	bool stop;
@@ -49,6 +49,8 @@ int sched_admit(struct clawfs *fs, uint64_t bytes);
  * flushed as it is unless it is empty. The first error, a negative errno,
  * after trying all. No lock held. */
 int sched_flush_all(struct clawfs *fs, enum policy_cause cause);
+/* The same for the node and what is below it. */
+int sched_flush_below(struct clawfs *fs, uint32_t node, enum policy_cause cause);
 
 /* fsync(2) of a directory: its entries are on the card when it returns 0 (P5).
  * Entries of class volatile are not, unless they were synced themselves. No

@@ -1,8 +1,12 @@
 #include "fs/session.h"
 #include "fs/dbscan.h"
 #include "fs/mount.h"
+#include "fs/notify.h"
 #include "fs/ops.h"
 #include "fs/recover.h"
+#include "fs/reload.h"
+#include "fs/rescue.h"
+#include "fs/serve.h"
 #include "fs/steward.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -15,10 +19,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Threads that serve requests: most wait for the card or for RAM, and a
- * writer that waits must not keep readers out. */
-#define MAX_THREADS 64
-#define END_TRIES   3
+#define END_TRIES 3
+/* Ten seconds, at 10 ms each. */
+#define ALIVE_TRIES 1000
 
 /* --- one mount of a lower at a time -------------------------------------- */
 
@@ -46,6 +49,10 @@ static int lock_lower(struct clawfs *fs)
 
 void session_is_live(struct clawfs *fs)
 {
+	char status[400];
+
+	snprintf(status, sizeof(status), "%.180s is mounted on %.180s", fs->source, fs->mountpoint);
+	notify_ready(fs->notify, status);
 	if (fs->live_fd < 0)
 		return;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -113,7 +120,7 @@ static void wake_up(int sig)
 }
 
 /* SIGTERM, SIGINT: flush while the mount still serves, then end it. SIGPWR:
- * flush now. SIGHUP: nothing to re-read yet. */
+ * flush now. SIGHUP: read the configuration again. */
 static void *signal_thread(void *arg)
 {
 	struct signals *s = arg;
@@ -129,16 +136,18 @@ static void *signal_thread(void *arg)
 		if (__atomic_load_n(&s->ended, __ATOMIC_ACQUIRE))
 			return NULL;
 		if (sig == SIGHUP) {
-			log_info(s->fs->log, "SIGHUP: nothing to re-read");
+			reload(s->fs);
 			continue;
 		}
 		log_info(s->fs->log, "%s: flushing", strsignal(sig));
+		if (sig != SIGPWR)
+			notify_stopping(s->fs->notify, "flushing");
 		sched_flush_all(s->fs, CAUSE_SYNC);
 		if (sig == SIGPWR)
 			continue;
 		life_stop(s->fs);
 		/* While requests are still answered: the kernel may wait for one, and the steward's process. */
-		notify_stop(s->fs);
+		inval_stop(s->fs);
 		steward_stop(s->fs);
 		fuse_session_exit(s->fs->session);
 		/* The loop looks at the flag when its wait is interrupted; it may
@@ -180,28 +189,78 @@ static void signals_stop(struct signals *s)
 
 static int serve(struct clawfs *fs)
 {
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	struct signals signals;
-
-	if (!config)
-		return -ENOMEM;
-	fuse_loop_cfg_set_max_threads(config, MAX_THREADS);
-	fuse_loop_cfg_set_idle_threads(config, 4);
 	int rc = signals_start(&signals, fs);
+
 	if (rc == 0) {
 		rc = sched_start(fs);
 		if (rc == 0)
-			rc = notify_start(fs);
+			rc = inval_start(fs);
 		if (rc == 0)
 			rc = life_start(fs);
 		if (rc == 0)
 			rc = steward_start(fs);
 		if (rc == 0)
-			rc = fuse_session_loop_mt(fs->session, config);
+			rc = serve_run(fs);
 		signals_stop(&signals);
 	}
-	fuse_loop_cfg_destroy(config);
 	return rc;
+}
+
+/* For the watchdog: every request needs the tree lock, and each change the scheduler's. Nobody holds them for as long
+ * as a card can take (fs.h). */
+static bool is_alive(void *arg)
+{
+	struct clawfs *fs = arg;
+
+	for (int tries = 0; tries < ALIVE_TRIES; tries++) {
+		if (pthread_rwlock_tryrdlock(&fs->tree) == 0) {
+			bool free = pthread_mutex_trylock(&fs->sched.lock) == 0;
+			if (free)
+				pthread_mutex_unlock(&fs->sched.lock);
+			pthread_rwlock_unlock(&fs->tree);
+			if (free)
+				return true;
+		}
+		usleep(10000);
+	}
+	return false;
+}
+
+/* To the daemon's log, and to the terminal when that is another place. */
+static void say(struct clawfs *fs, const char *text)
+{
+	log_error(fs->log, "%s", text);
+	if (fs->log_elsewhere)
+		fprintf(stderr, "clawfs: %s\n", text);
+}
+
+/* The card refuses to the end (P9): what is at stake is saved elsewhere, and stays in RAM as well. */
+static void rescue(struct clawfs *fs, int error)
+{
+	struct rescue_saved saved;
+	char why[512], *text = NULL;
+	int rc = rescue_save(fs, fs->rescue_dir, time(NULL), &saved, why, sizeof(why));
+
+	if (rc < 0)
+		rc = asprintf(
+			&text,
+			"not everything could be flushed to %s: %s; nor saved: %s. It is kept in RAM, in %s, until the "
+			"machine is switched off: mend the card and mount again",
+			fs->source, strerror(-error), why, fs->upper.path);
+	else if (saved.path[0])
+		rc = asprintf(
+			&text,
+			"not everything could be flushed to %s: %s; %u files, %lld bytes, are saved in %s, and kept in "
+			"RAM, in %s, until the machine is switched off: mend the card and mount again, or see: "
+			"clawfsctl recover",
+			fs->source, strerror(-error), saved.files, saved.bytes, saved.path, fs->upper.path);
+	else
+		rc = asprintf(&text, "not everything could be made durable on %s: %s; see to the card", fs->source,
+			      strerror(-error));
+	if (rc >= 0)
+		say(fs, text);
+	free(rc >= 0 ? text : NULL);
 }
 
 /* After the last request: what is in RAM goes to the lower. */
@@ -219,21 +278,23 @@ static int drain(struct clawfs *fs)
 	sched_stop(fs);
 	dbscan_fold(fs);
 	if (rc < 0)
-		log_error(fs->log,
-			  "not everything could be flushed to %s: %s; it is kept in %s until the machine is switched "
-			  "off: mend "
-			  "the card and mount again",
-			  fs->source, strerror(-rc), fs->upper.path);
+		rescue(fs, rc);
 	return rc;
 }
 
 static int run(struct clawfs *fs, const struct options *opt)
 {
+	const char *logfile = fs->config.logfile;
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	char why[512] = "";
 	int status = 1, rc;
 	bool keep;
 
+	snprintf(fs->rescue_dir, sizeof(fs->rescue_dir), "%s", fs->config.rescue_dir);
+	if (rescue_prepare(fs->rescue_dir, sizeof(fs->rescue_dir), why, sizeof(why)) < 0) {
+		fprintf(stderr, "clawfs: %s\n", why);
+		return 1;
+	}
 	rc = lower_init(&fs->lower, fs->source, lower_calls_default());
 	if (rc < 0) {
 		fprintf(stderr, "clawfs: %s: %s; name an existing directory that you may read\n", fs->source,
@@ -278,27 +339,31 @@ static int run(struct clawfs *fs, const struct options *opt)
 		fprintf(stderr, "clawfs: %s: %s\n", fs->mountpoint, why);
 		goto out_session;
 	}
-	if (fs->live_fd >= 0 || opt->logfile[0]) {
-		rc = log_redirect(fs->log, opt->logfile[0] ? opt->logfile : NULL);
+	if (fs->live_fd >= 0 || logfile[0]) {
+		rc = log_redirect(fs->log, logfile[0] ? logfile : NULL);
 		if (rc < 0) {
-			fprintf(stderr, "clawfs: logfile %s: %s; name a file that you may write\n", opt->logfile,
+			fprintf(stderr, "clawfs: logfile %s: %s; name a file that you may write\n", logfile,
 				strerror(-rc));
 			fuse_session_unmount(fs->session);
 			goto out_session;
 		}
+		fs->log_elsewhere = fs->live_fd < 0;
 	}
 	if (fs->live_fd >= 0 && chdir("/") < 0)
 		log_warn(fs->log, "cannot leave the current directory: %s", strerror(errno));
 	log_info(fs->log, "mounted %s on %s, upper %s", fs->source, fs->mountpoint, fs->upper.path);
+	fs->notify = notify_create(is_alive, fs);
 	rc = serve(fs);
+	notify_stopping(fs->notify, "flushing");
 	if (rc < 0)
 		log_error(fs->log, "serving ended: %s", strerror(-rc));
 	fuse_session_unmount(fs->session);
 	life_stop(fs);
-	notify_stop(fs);
+	inval_stop(fs);
 	steward_stop(fs);
 	dirty = true;
 	status = drain(fs) < 0;
+	notify_destroy(fs->notify);
 	log_info(fs->log, "ended%s", status ? " with unflushed data" : ", everything is on the lower");
 out_session:
 	fuse_session_destroy(fs->session);
@@ -314,7 +379,20 @@ out_lower:
 	return status;
 }
 
-int session_run(const struct options *opt)
+/* A private copy, which SIGHUP replaces. */
+static bool take_settings(struct clawfs *fs, const struct options *opt)
+{
+	fs->layers = &opt->layers;
+	fs->config = opt->settings.config;
+	fs->settings = malloc(sizeof(*fs->settings));
+	if (fs->settings)
+		*fs->settings = opt->settings;
+	else
+		fprintf(stderr, "clawfs: out of memory\n");
+	return fs->settings != NULL;
+}
+
+int session_run(struct options *opt)
 {
 	struct clawfs *fs = calloc(1, sizeof(*fs));
 	int status = 1;
@@ -327,13 +405,17 @@ int session_run(const struct options *opt)
 	fs->lower.root = fs->lower.temp = -1;
 	fs->upper.dir = -1;
 	fs->live_fd = -1;
-	fs->config = opt->config;
-	fs->allow_other = opt->allow_other;
-	if (mount_check(fs, opt) == 0) {
-		status = opt->foreground ? -1 : go_background(&fs->live_fd);
+	pthread_mutex_init(&fs->reload, NULL);
+	if (mount_resolve(fs, opt) == 0) {
+		if (!options_load(opt, fs->source))
+			status = 2;
+		else if (mount_check(opt) == 0 && take_settings(fs, opt))
+			status = opt->foreground ? -1 : go_background(&fs->live_fd);
 		if (status < 0)
 			status = run(fs, opt);
 	}
+	pthread_mutex_destroy(&fs->reload);
+	free(fs->settings);
 	log_destroy(fs->log);
 	free(fs);
 	return status;

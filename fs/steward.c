@@ -144,6 +144,7 @@ int steward_visit_lower(struct clawfs *fs, int dirfd, const char *name, unsigned
 	if (rc < 0)
 		return rc;
 	memset(request, 0, sizeof(*request));
+	request->cache = (uint64_t)CONFIG(fs, sqlite_cache);
 	request->work = work;
 	snprintf(request->name, sizeof(request->name), "%s", name);
 	rc = request_send(s, request, dirfd);
@@ -201,6 +202,7 @@ static bool prepare(struct clawfs *fs, uint32_t index)
 	bool found = false;
 
 	memset(r, 0, sizeof(*r));
+	r->cache = (uint64_t)CONFIG(fs, sqlite_cache);
 	r->live = 1;
 	r->work = s->work;
 	r->dev = fs->mount_dev;

@@ -29,10 +29,11 @@ enum steward_rc { STEWARD_OK, STEWARD_BUSY, STEWARD_FAILED };
 
 /* One message each way on a SOCK_SEQPACKET. */
 struct steward_request {
-	uint32_t work; /* enum visit_work */
-	uint32_t live; /* through the mount: `root` and `dir` say where; else a descriptor comes along */
-	uint64_t dev;  /* live: st_dev of the mount */
-	uint64_t ino;  /* st_ino that the database must have; 0: any */
+	uint32_t work;	/* enum visit_work */
+	uint32_t live;	/* through the mount: `root` and `dir` say where; else a descriptor comes along */
+	uint64_t dev;	/* live: st_dev of the mount */
+	uint64_t ino;	/* st_ino that the database must have; 0: any */
+	uint64_t cache; /* bytes of its page cache, at most */
 	char root[4096];
 	char dir[4096];
 	char name[256];

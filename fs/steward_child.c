@@ -242,7 +242,9 @@ static void visit(const struct steward_request *request, struct steward_reply *r
 	if (rc == SQLITE_OK) {
 		sqlite3_busy_timeout(db, 0);
 		query_text(db, "PRAGMA mmap_size=0", text, sizeof(text));
-		query_text(db, "PRAGMA cache_size=-256", text, sizeof(text));
+		char cache[64];
+		snprintf(cache, sizeof(cache), "PRAGMA cache_size=-%llu", (unsigned long long)(request->cache >> 10));
+		query_text(db, cache, text, sizeof(text));
 		/* Triggers and views of a hostile schema are none of ours. */
 		sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	}

@@ -1,4 +1,5 @@
 #include "fs/upper.h"
+#include "fs/private.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,35 +18,12 @@ static bool fd_is_ram(int fd)
 	return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
-/* Opens a directory that must be ours alone, making it if need be. /dev/shm
- * belongs to everybody: what another user has prepared there is refused. */
+/* The daemon's alone, and in RAM. */
 static int open_private(int dirfd, const char *path, bool *existed, char *why, size_t why_size)
 {
-	struct stat st;
+	int fd = private_dir_open(dirfd, path, existed, "the upper", "upper", why, why_size);
 
-	*existed = mkdirat(dirfd, path, 0700) < 0;
-	if (*existed && errno != EEXIST) {
-		int rc = -errno;
-		snprintf(why, why_size, "cannot make %s for the upper: %s; name a directory on tmpfs with -o upper=DIR",
-			 path, strerror(-rc));
-		return rc;
-	}
-	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		int rc = -errno;
-		snprintf(why, why_size, "cannot open %s for the upper: %s; name a directory on tmpfs with -o upper=DIR",
-			 path, strerror(-rc));
-		if (fd >= 0)
-			close(fd);
-		return rc;
-	}
-	if (st.st_uid != geteuid()) {
-		snprintf(why, why_size, "%s belongs to user %u, not to you; name another directory with -o upper=DIR",
-			 path, (unsigned)st.st_uid);
-		close(fd);
-		return -EPERM;
-	}
-	if (!fd_is_ram(fd)) {
+	if (fd >= 0 && !fd_is_ram(fd)) {
 		snprintf(why, why_size,
 			 "the upper %s is not on a RAM file system; mount a tmpfs there or name one with -o upper=DIR",
 			 path);
@@ -53,13 +31,6 @@ static int open_private(int dirfd, const char *path, bool *existed, char *why, s
 		if (!*existed)
 			unlinkat(dirfd, path, AT_REMOVEDIR);
 		return -EINVAL;
-	}
-	if (st.st_mode & 077) {
-		snprintf(why, why_size,
-			 "the upper %s is open to others (mode %04o); chmod 700 it, or name another with -o upper=DIR",
-			 path, (unsigned)(st.st_mode & 07777));
-		close(fd);
-		return -EPERM;
 	}
 	return fd;
 }
@@ -322,13 +293,52 @@ int upper_restore(struct upper *u, uint64_t ino, int dirfd, const char *name)
 	if (fstatat(u->before, m.text, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (S_ISLNK(st.st_mode))
-		return 2;
+		return upper_tail_mark(u, ino) >= 0 ? 0 : 2;
 	return renameat(u->before, m.text, dirfd, name) < 0 ? -errno : 1;
 }
 
-void upper_unmark_all(struct upper *u)
+int upper_mark_tail(struct upper *u, uint64_t ino, off_t flushed)
 {
-	remove_below(openat(u->before, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	char text[32];
+
+	snprintf(text, sizeof(text), "tail %lld", (long long)flushed);
+	unlinkat(u->before, mark_name(ino).text, 0);
+	return symlinkat(text, u->before, mark_name(ino).text) < 0 ? -errno : 0;
+}
+
+off_t upper_tail_mark(struct upper *u, uint64_t ino)
+{
+	char text[32];
+	long long flushed;
+	ssize_t n = readlinkat(u->before, mark_name(ino).text, text, sizeof(text) - 1);
+
+	if (n < 0)
+		return -ENOENT;
+	text[n] = '\0';
+	return sscanf(text, "tail %lld", &flushed) == 1 && flushed >= 0 ? flushed : -ENOENT;
+}
+
+int upper_open_before(struct upper *u, uint64_t ino)
+{
+	int fd = openat(u->before, mark_name(ino).text, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+void upper_unmark_rewrites(struct upper *u)
+{
+	int fd = openat(u->before, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	for (struct dirent *d; (d = readdir(dir));)
+		if (upper_tail_mark(u, strtoull(d->d_name, NULL, 10)) < 0)
+			unlinkat(u->before, d->d_name, 0);
+	closedir(dir);
 }
 
 int upper_intent_set(struct upper *u, const struct upper_intent *intent)

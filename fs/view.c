@@ -417,7 +417,7 @@ static int place(struct revival *r)
 	if (rc == 0) {
 		r->placed = true;
 		become_plain(r, &st);
-		notify_entry(fs, r->parent, name);
+		inval_entry(fs, r->parent, name);
 	}
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
@@ -433,7 +433,7 @@ static int finish(struct revival *r)
 		return rc;
 	pthread_rwlock_wrlock(&fs->tree);
 	rc = name_unlink(fs, r->parent, r->packed.text, 0);
-	notify_entry(fs, r->parent, r->packed.text);
+	inval_entry(fs, r->parent, r->packed.text);
 	pthread_rwlock_unlock(&fs->tree);
 	return rc == -ENOENT ? 0 : rc;
 }

@@ -5,78 +5,15 @@
  * once. A byte of the path visits a state at most once, which bounds the work
  * without any argument about backtracking. */
 #include "policy/classify.h"
+#include "policy/nearest.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#define RULE(c, g)                                                                                                     \
-	{                                                                                                              \
-		.cls = (c), .glob = (g)                                                                                \
-	}
-
-/* First match wins, so the order is the meaning:
- *  - what SQLite keeps beside a database is told by its suffix wherever the
- *    database lies, so it comes before the directories;
- *  - a re-index builds X.sqlite.tmp-<uuid>, which is a database and no
- *    temporary file, so it comes before *.tmp-*;
- *  - directories that belong to other programs come before the extensions
- *    that only our application gives a meaning to: LevelDB's *.log in a browser
- *    profile is no log, and git renames its own *.lock into place. */
-static const struct policy_rule default_rules[] = {
-	RULE(CLASS_VOLATILE, "*-shm"),
-	RULE(CLASS_VOLATILE, "etilqs_*"),
-
-	RULE(CLASS_SQLITE, "*.db"),
-	RULE(CLASS_SQLITE, "*.db-wal"),
-	RULE(CLASS_SQLITE, "*.db-journal"),
-	RULE(CLASS_SQLITE, "*.sqlite"),
-	RULE(CLASS_SQLITE, "*.sqlite-wal"),
-	RULE(CLASS_SQLITE, "*.sqlite-journal"),
-	RULE(CLASS_SQLITE, "*.sqlite3"),
-	RULE(CLASS_SQLITE, "*.sqlite3-wal"),
-	RULE(CLASS_SQLITE, "*.sqlite3-journal"),
-	RULE(CLASS_SQLITE, "*.sqlite.tmp-*"),
-	RULE(CLASS_SQLITE, "*.sqlite.backup-*"),
-
-	RULE(CLASS_THROUGH, "workspace/**"),
-	RULE(CLASS_THROUGH, "workspace-*/**"),
-	RULE(CLASS_THROUGH, "media/**"),
-	RULE(CLASS_THROUGH, "browser/**"),
-	RULE(CLASS_THROUGH, "memory/lancedb/**"),
-	RULE(CLASS_THROUGH, "extensions/**"),
-	RULE(CLASS_THROUGH, "hooks/**"),
-	RULE(CLASS_THROUGH, "skills/**"),
-	RULE(CLASS_THROUGH, "tools/**"),
-	RULE(CLASS_THROUGH, "sandboxes/**"),
-	RULE(CLASS_THROUGH, "canvas/**"),
-	RULE(CLASS_THROUGH, "completions/**"),
-	RULE(CLASS_THROUGH, "agents/*/qmd/**"),
-	RULE(CLASS_THROUGH, "gateway/**"),
-	RULE(CLASS_THROUGH, "**/.git/**"),
-	RULE(CLASS_THROUGH, "**/node_modules/**"),
-
-	RULE(CLASS_VOLATILE, "*.lock"),
-	RULE(CLASS_VOLATILE, "*.tmp"),
-	RULE(CLASS_VOLATILE, "*.tmp-*"),
-
-	RULE(CLASS_LOG, "logs/**"),
-	RULE(CLASS_LOG, "*.log"),
-
-	RULE(CLASS_SNAPSHOT, "**/sessions.json"),
-	RULE(CLASS_SNAPSHOT, "**/sessions.json.bak.*"),
-
-	RULE(CLASS_APPEND, "*.jsonl"),
-
-	RULE(CLASS_STATE, "*.json"),
-	RULE(CLASS_STATE, ".env"),
-
-	RULE(CLASS_THROUGH, ""), /* the end, and the class of what nothing matches */
-};
-
-const struct policy_rule *policy_default_rules(void)
+static const struct policy_rule *defaults_of(const struct policy_rules *rules)
 {
-	return default_rules;
+	return policy_default_rules(rules ? rules->profile : PROFILE_SECURECLAW);
 }
 
 /* --- sets: [a-z] -------------------------------------------------------- */
@@ -356,14 +293,19 @@ static const char *glob_fault(const char *glob)
 
 static int unknown_class(const char *name, size_t len, char *why, size_t why_size)
 {
+	struct policy_nearest nearest;
 	char shown[24];
 	size_t i;
 
 	for (i = 0; i < len && i < sizeof(shown) - 1; i++)
 		shown[i] = (char)(name[i] >= ' ' && name[i] <= '~' ? name[i] : '?');
 	shown[i] = '\0';
-	snprintf(why, why_size, "unknown class \"%s\"; one of log, append, snapshot, state, volatile, sqlite, through",
-		 shown);
+	policy_nearest_init(&nearest, shown);
+	for (int c = 0; c < CLASS_COUNT; c++)
+		policy_nearest_try(&nearest, policy_class_name((enum policy_class)c));
+	snprintf(why, why_size,
+		 "unknown class \"%s\"%s%s%s one of log, append, snapshot, state, volatile, sqlite, through", shown,
+		 nearest.best ? "; did you mean " : "", nearest.best ? nearest.best : "", nearest.best ? "?" : ";");
 	return -EINVAL;
 }
 
@@ -459,13 +401,13 @@ enum policy_class policy_classify(const struct policy_rules *rules, const char *
 	struct path p = path_of(path);
 	const struct policy_rule *rule = own_rule(rules, &p);
 
-	if (rule)
-		return rule->cls;
-	for (rule = default_rules; *rule->glob; rule++) {
-		if (match(rule->glob, &p))
-			break;
+	if (!rule) {
+		for (rule = defaults_of(rules); *rule->glob; rule++) {
+			if (match(rule->glob, &p))
+				break;
+		}
 	}
-	return rule->cls;
+	return rules && rules->off & (1U << rule->cls) ? CLASS_THROUGH : rule->cls;
 }
 
 bool policy_classify_own(const struct policy_rules *rules, const char *path, enum policy_class *cls)
@@ -487,9 +429,9 @@ bool policy_classify_dir_volatile(const struct policy_rules *rules, const char *
 		return rule->cls == CLASS_VOLATILE;
 	/* Of the defaults only those that are about directories count: "x.tmp" or
 	 * "x-shm" as a directory is data like any other. */
-	if (!match("*.lock", &p))
+	if ((rules && rules->profile == PROFILE_GENERIC) || !match("*.lock", &p))
 		return false;
-	for (rule = default_rules; *rule->glob; rule++) {
+	for (rule = defaults_of(rules); *rule->glob; rule++) {
 		if (rule->cls == CLASS_THROUGH && match(rule->glob, &p))
 			return false;
 	}

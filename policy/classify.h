@@ -26,9 +26,19 @@ struct policy_rule {
 	char glob[POLICY_GLOB_MAX + 1];
 };
 
+/* The application, whose directory it is: which rules are the default. */
+enum policy_profile {
+	PROFILE_SECURECLAW,
+	PROFILE_OPENCLAW, /* the same rules: it is the same program */
+	PROFILE_GENERIC,  /* any directory: only what holds everywhere. A "*.lock" may be somebody's data there */
+	PROFILE_COUNT
+};
+
 struct policy_rules {
 	unsigned count;
 	struct policy_rule rule[POLICY_RULES_MAX];
+	enum policy_profile profile;
+	unsigned off; /* bits 1 << class: what would be of this class is of class through */
 };
 
 /* A list of globs, as some options take one. */
@@ -56,7 +66,7 @@ bool policy_glob_match(const char *glob, const char *path);
 int policy_rules_add(struct policy_rules *rules, const char *text, char *why, size_t why_size);
 
 /* The class of `path`, which names something that is not a directory.
- * `rules` may be NULL. Never fails: what nothing matches is CLASS_THROUGH. */
+ * `rules` may be NULL: no rules of one's own, nothing off. Never fails: what nothing matches is CLASS_THROUGH. */
 enum policy_class policy_classify(const struct policy_rules *rules, const char *path);
 
 /* Whether a rule of the user's own decides about `path`, and then which class
@@ -72,6 +82,6 @@ bool policy_classify_dir_volatile(const struct policy_rules *rules, const char *
 
 /* The default rules in their order, for --help and the README; terminated by
  * an empty glob. */
-const struct policy_rule *policy_default_rules(void);
+const struct policy_rule *policy_default_rules(enum policy_profile profile);
 
 #endif

@@ -1,87 +1,14 @@
-/* The table of options, and how text becomes a configuration. Numbers are
+/* How text becomes a configuration, and a configuration text. Numbers are
  * parsed by hand: strtol(3) skips blanks, takes signs, reports overflow through
  * errno and knows no sizes. */
 #include "policy/config.h"
-#include "policy/barrier.h"
+#include "policy/nearest.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#define KIB    ((int64_t)1024)
-#define MIB    (1024 * KIB)
-#define GIB    (1024 * MIB)
-#define DAY    ((int64_t)86400000)
-#define HOUR   ((int64_t)3600000)
-#define MINUTE ((int64_t)60000)
-
 #define FIELD(field) #field, offsetof(struct policy_config, field)
-/* Designated, so that only options of words need to name their words. */
-#define OPTION_NAMED(text, field) .name = (text), .offset = offsetof(struct policy_config, field)
-#define OPTION(field)		  OPTION_NAMED(#field, field)
-
-/* In the order of enum policy_sync. */
-static const char *const sync_words[] = {"normal", "full", "off", NULL};
-/* In the order of enum policy_parts. */
-static const char *const parts_words[] = {"dot", "dash", NULL};
-/* In the order of enum policy_passthrough. */
-static const char *const passthrough_words[] = {"auto", "off", NULL};
-
-static const struct policy_option options[] = {
-	{OPTION(log_flush_ms), OPTION_MS, 0, HOUR, 5000, "log: flush so long after the first line that waits"},
-	{OPTION(log_lines), OPTION_COUNT, 0, 1000000000, 100, "log: flush when so many lines wait; 0: no such bound"},
-	{OPTION(log_bytes), OPTION_BYTES, 0, 64 * GIB, 256 * KIB,
-	 "log, append: flush when so many bytes wait; 0: no such bound"},
-	{OPTION(log_urgent), OPTION_BOOL, 0, 1, 1, "log: flush at once on a line of level error or fatal"},
-	{OPTION(log_rotate_bytes), OPTION_BYTES, 0, 64 * GIB, 10 * MIB,
-	 "log: rotate a log that has grown so large; 0: never"},
-	{OPTION(log_rotate_keep), OPTION_COUNT, 0, LOG_PART_MAX, 100,
-	 "log: keep so many rotated parts of a log; 0: no such bound"},
-	{OPTION(log_parts), OPTION_WORD, 0, PARTS_COUNT - 1, PARTS_DOT,
-	 "log: name rotated parts of NAME.log NAME.N.log or NAME-N.log", parts_words},
-	{OPTION(log_gzip), OPTION_BOOL, 0, 1, 1, "log: compress rotated parts, and logs that are idle"},
-	{OPTION(log_gzip_age_ms), OPTION_MS, 0, 30 * DAY, HOUR,
-	 "log: idle is what is not open and was not written for so long"},
-	{OPTION(log_keep_days), OPTION_COUNT, 0, 36500, 7,
-	 "log: delete compressed logs so many days after their last line; 0: never"},
-	{OPTION(log_keep_bytes), OPTION_BYTES, 0, 1024 * GIB, 0,
-	 "log: delete the oldest compressed logs above so many bytes; 0: no bound"},
-	{OPTION(append_flush_ms), OPTION_MS, 0, HOUR, 2000, "append: flush so long after the first line that waits"},
-	{OPTION(session_debounce_ms), OPTION_MS, 0, HOUR, 2000, "snapshot: flush so long after the last save"},
-	{OPTION(session_max_ms), OPTION_MS, 0, HOUR, 5000,
-	 "snapshot: and at most so long after the first save that waits"},
-	{OPTION(state_flush_ms), OPTION_MS, 0, HOUR, 1000, "state: flush so long after the first change that waits"},
-	{OPTION(rewrite_max_ms), OPTION_MS, 0, HOUR, 30000,
-	 "snapshot, state: hold a file that is being rewritten in place at most so long"},
-	{OPTION(epoch_reach_ms), OPTION_MS, 0, MINUTE, 500, "flush together what is due within so much of each other"},
-	{OPTION(retry_ms), OPTION_MS, 10, HOUR, 1000, "try again so long after a flush that failed; doubles each time"},
-	{OPTION(retry_max_ms), OPTION_MS, 10, HOUR, 60000, "and at most so long after it"},
-	{OPTION(ram_max), OPTION_BYTES, MIB, 64 * GIB, 64 * MIB, "RAM for what is not on the card yet"},
-	{OPTION(file_max), OPTION_BYTES, 0, 64 * GIB, 0, "largest file that is held in RAM whole; 0: half of ram_max"},
-	{OPTION(upper), OPTION_PATH, 0, 0, 0,
-	 "directory in RAM for what is not on the card yet; default: one in /dev/shm"},
-	{OPTION(passthrough), OPTION_WORD, 0, 1, PASSTHROUGH_AUTO,
-	 "let the kernel read and write open files of class through without the daemon", passthrough_words},
-	{OPTION(sqlite_wal), OPTION_BOOL, 0, 1, 1, "databases: put them into WAL mode and keep them there"},
-	{OPTION(sqlite_sync), OPTION_WORD, 0, SYNC_COUNT - 1, SYNC_NORMAL,
-	 "databases: commits are durable within sqlite_sync_ms, at once, or by a checkpoint", sync_words},
-	{OPTION(sqlite_sync_ms), OPTION_MS, 10, HOUR, 5000,
-	 "databases: with sqlite_sync=normal, at most so long after a commit"},
-	{OPTION(sqlite_checkpoint_ms), OPTION_MS, 0, 24 * HOUR, 5 * MINUTE,
-	 "databases: checkpoint a WAL that grew so often; 0: leave it to the application"},
-	{OPTION(sqlite_wal_limit), OPTION_BYTES, 0, 64 * GIB, 64 * MIB,
-	 "databases: truncate a WAL that is larger; 0: never"},
-	{OPTION(sqlite_exclude), OPTION_GLOB, 0, 0, 0,
-	 "databases that keep their journal mode and every fsync; may be given many times"},
-	{OPTION_NAMED("rule", rules), OPTION_RULE, 0, 0, 0,
-	 "class:glob, tried before the default rules; may be given many times"},
-	{.name = NULL},
-};
-
-const struct policy_option *policy_options(void)
-{
-	return options;
-}
 
 static bool is_number(enum policy_option_type type)
 {
@@ -98,7 +25,7 @@ void policy_config_init(struct policy_config *config)
 	const struct policy_option *option;
 
 	memset(config, 0, sizeof(*config));
-	for (option = options; option->name; option++) {
+	for (option = policy_options(); option->name; option++) {
 		if (is_number(option->type))
 			*(int64_t *)field_at(config, option->offset) = option->def;
 		else if (option->type == OPTION_BOOL)
@@ -231,6 +158,7 @@ static int set_bool(bool *field, const char *text, char *why, size_t why_size)
 static int set_word(int *field, const struct policy_option *option, const char *text, char *why, size_t why_size)
 {
 	const char *const *words = option->words;
+	struct policy_nearest nearest;
 	size_t used;
 	int i;
 
@@ -243,6 +171,11 @@ static int set_word(int *field, const struct policy_option *option, const char *
 	used = (size_t)snprintf(why, why_size, "must be %s", words[0]);
 	for (i = 1; words[i] && used < why_size; i++)
 		used += (size_t)snprintf(why + used, why_size - used, "%s%s", words[i + 1] ? ", " : " or ", words[i]);
+	policy_nearest_init(&nearest, text);
+	for (i = 0; words[i]; i++)
+		policy_nearest_try(&nearest, words[i]);
+	if (nearest.best && used < why_size)
+		snprintf(why + used, why_size - used, "; did you mean %s?", nearest.best);
 	return -EINVAL;
 }
 
@@ -259,11 +192,11 @@ static int set_path(char *field, size_t size, const char *text, char *why, size_
 	return 0;
 }
 
-static const struct policy_option *find(const char *name)
+const struct policy_option *policy_option_find(const char *name)
 {
 	const struct policy_option *option;
 
-	for (option = options; option->name; option++) {
+	for (option = policy_options(); option->name; option++) {
 		if (strcmp(option->name, name) == 0)
 			return option;
 	}
@@ -272,7 +205,7 @@ static const struct policy_option *find(const char *name)
 
 int policy_config_set(struct policy_config *config, const char *name, const char *value, char *why, size_t why_size)
 {
-	const struct policy_option *option = find(name);
+	const struct policy_option *option = policy_option_find(name);
 	const char *near;
 
 	if (!option) {
@@ -349,49 +282,133 @@ int policy_config_check(struct policy_config *config, char *why, size_t why_size
 	}
 	if (config->file_max == 0)
 		config->file_max = config->ram_max / 2;
+	config->rules.profile = (enum policy_profile)config->profile;
+	config->rules.off =
+		(config->log_buffer ? 0 : 1U << CLASS_LOG) | (config->append_buffer ? 0 : 1U << CLASS_APPEND) |
+		(config->session_buffer ? 0 : 1U << CLASS_SNAPSHOT) | (config->state_buffer ? 0 : 1U << CLASS_STATE);
 	return 0;
 }
 
-/* --- "did you mean" ----------------------------------------------------- */
+/* --- one option ---------------------------------------------------------- */
 
-#define NAME_MAX_LEN 32 /* longer than every option's name; the unit test checks */
-
-/* Levenshtein's distance. `a` is of any length, `b` shorter than NAME_MAX_LEN. */
-static size_t distance(const char *a, const char *b)
+static const void *value_at(const struct policy_config *config, const struct policy_option *option)
 {
-	size_t row[NAME_MAX_LEN], diagonal, above, best, i, j;
-	size_t len = strlen(b);
-
-	for (j = 0; j <= len; j++)
-		row[j] = j;
-	for (i = 0; a[i]; i++) {
-		diagonal = row[0];
-		row[0] = i + 1;
-		for (j = 0; j < len; j++) {
-			above = row[j + 1];
-			best = diagonal + (a[i] != b[j]);
-			if (above + 1 < best)
-				best = above + 1;
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			diagonal = above;
-			row[j + 1] = best;
-		}
-	}
-	return row[len];
+	return (const char *)config + option->offset;
 }
 
-const char *policy_option_suggest(const char *name)
+unsigned policy_option_count(const struct policy_config *config, const struct policy_option *option)
 {
-	const struct policy_option *option;
-	const char *nearest = NULL;
-	size_t limit = strlen(name) / 2 < 3 ? strlen(name) / 2 : 3;
-	size_t d;
+	const void *value = value_at(config, option);
 
-	for (option = options; option->name; option++) {
-		d = distance(name, option->name);
-		if (d <= limit && (!nearest || d < distance(name, nearest)))
-			nearest = option->name;
+	switch (option->type) {
+	case OPTION_RULE:
+		return ((const struct policy_rules *)value)->count;
+	case OPTION_GLOB:
+		return ((const struct policy_globs *)value)->count;
+	case OPTION_PATH:
+		return *(const char *)value != '\0';
+	case OPTION_MS:
+	case OPTION_COUNT:
+	case OPTION_BYTES:
+	case OPTION_BOOL:
+	case OPTION_WORD:
+		break;
 	}
-	return nearest;
+	return 1;
+}
+
+bool policy_option_text(const struct policy_config *config, const struct policy_option *option, unsigned index,
+			char *out, size_t size)
+{
+	const void *value = value_at(config, option);
+	const struct policy_rule *rule;
+	int len = 0;
+
+	switch (option->type) {
+	case OPTION_MS:
+	case OPTION_COUNT:
+	case OPTION_BYTES:
+		len = snprintf(out, size, "%s", show(option->type, *(const int64_t *)value).text);
+		break;
+	case OPTION_BOOL:
+		len = snprintf(out, size, "%s", *(const bool *)value ? "on" : "off");
+		break;
+	case OPTION_WORD:
+		len = snprintf(out, size, "%s", option->words[*(const int *)value]);
+		break;
+	case OPTION_PATH:
+		len = snprintf(out, size, "%s", (const char *)value);
+		break;
+	case OPTION_GLOB:
+		len = snprintf(out, size, "%s", ((const struct policy_globs *)value)->glob[index]);
+		break;
+	case OPTION_RULE:
+		rule = &((const struct policy_rules *)value)->rule[index];
+		len = snprintf(out, size, "%s:%s", policy_class_name(rule->cls), rule->glob);
+		break;
+	}
+	return (size_t)len < size;
+}
+
+static size_t size_of(enum policy_option_type type)
+{
+	switch (type) {
+	case OPTION_BOOL:
+		return sizeof(bool);
+	case OPTION_PATH:
+		return sizeof(((struct policy_config *)NULL)->upper);
+	case OPTION_RULE:
+		return sizeof(struct policy_rules);
+	case OPTION_GLOB:
+		return sizeof(struct policy_globs);
+	case OPTION_WORD:
+		return sizeof(int);
+	case OPTION_MS:
+	case OPTION_COUNT:
+	case OPTION_BYTES:
+		break;
+	}
+	return sizeof(int64_t);
+}
+
+bool policy_option_same(const struct policy_config *a, const struct policy_config *b,
+			const struct policy_option *option)
+{
+	char mine[POLICY_TEXT_MAX], theirs[POLICY_TEXT_MAX];
+	unsigned count = policy_option_count(a, option);
+
+	if (count != policy_option_count(b, option))
+		return false;
+	for (unsigned i = 0; i < count; i++) {
+		policy_option_text(a, option, i, mine, sizeof(mine));
+		policy_option_text(b, option, i, theirs, sizeof(theirs));
+		if (strcmp(mine, theirs) != 0)
+			return false;
+	}
+	return true;
+}
+
+void policy_option_copy(struct policy_config *to, const struct policy_config *from, const struct policy_option *option)
+{
+	memcpy(field_at(to, option->offset), value_at(from, option), size_of(option->type));
+}
+
+void policy_option_rotate(struct policy_config *config, const struct policy_option *option, unsigned index)
+{
+	void *value = field_at(config, option->offset);
+	struct policy_rules *rules = value;
+	struct policy_globs *globs = value;
+
+	if (option->type == OPTION_RULE) {
+		struct policy_rule last = rules->rule[rules->count - 1];
+		for (unsigned i = rules->count - 1; i > index; i--)
+			rules->rule[i] = rules->rule[i - 1];
+		rules->rule[index] = last;
+	} else if (option->type == OPTION_GLOB) {
+		char last[POLICY_GLOB_MAX + 1];
+		memcpy(last, globs->glob[globs->count - 1], sizeof(last));
+		for (unsigned i = globs->count - 1; i > index; i--)
+			memcpy(globs->glob[i], globs->glob[i - 1], sizeof(last));
+		memcpy(globs->glob[index], last, sizeof(last));
+	}
 }

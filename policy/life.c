@@ -66,9 +66,9 @@ bool policy_rotate_due(const struct policy_log *l, const struct policy_config *c
 	return line_end && now >= l->rotate.at;
 }
 
-bool policy_rotate_followed(const struct policy_config *config, uint64_t size, uint64_t least, uint64_t most)
+bool policy_rotate_followed(int64_t log_rotate_bytes, uint64_t size, uint64_t least, uint64_t most)
 {
-	return (least == size && most == size) || size / 2 >= (uint64_t)config->log_rotate_bytes;
+	return (least == size && most == size) || size / 2 >= (uint64_t)log_rotate_bytes;
 }
 
 void policy_rotate_done(struct policy_log *l, uint64_t size)

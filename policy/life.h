@@ -103,7 +103,7 @@ void policy_log_flushed(struct policy_log *l);
 bool policy_rotate_due(const struct policy_log *l, const struct policy_config *config, msec_t now, uint64_t size,
 		       bool line_end);
 /* ... while somebody follows it: those have read up to something from `least` to `most`. */
-bool policy_rotate_followed(const struct policy_config *config, uint64_t size, uint64_t least, uint64_t most);
+bool policy_rotate_followed(int64_t log_rotate_bytes, uint64_t size, uint64_t least, uint64_t most);
 /* Rotated, and the log goes on with `size` bytes; or not. */
 void policy_rotate_done(struct policy_log *l, uint64_t size);
 void policy_rotate_failed(struct policy_log *l, msec_t now);

@@ -4,8 +4,9 @@
 set -eu
 build=$1
 cd "$(dirname "$0")/.."
-mapfile -t sources < <(git ls-files -co --exclude-standard 'policy/*.c' 'fs/*.c')
-mapfile -t all < <(git ls-files -co --exclude-standard 'policy/*.[ch]' 'fs/*.[ch]' 'tests/*.[ch]' 'tests/**/*.[ch]')
+mapfile -t sources < <(git ls-files -co --exclude-standard 'policy/*.c' 'fs/*.c' 'tools/*.c')
+mapfile -t all < <(git ls-files -co --exclude-standard 'policy/*.[ch]' 'fs/*.[ch]' 'tests/*.[ch]' 'tests/**/*.[ch]' \
+	'tools/*.[ch]')
 # shellcheck disable=SC2046,SC2207
 flags=(-std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 '-DCLAWFS_VERSION="lint"' -I.
 	$(pkg-config --cflags fuse3))
@@ -32,20 +33,22 @@ for object in "$build"/obj/policy/*.o; do
 done
 
 step 'gcc -fanalyzer'
-for file in "${sources[@]}"; do
-	gcc "${flags[@]}" -Wall -Wextra -Werror -Wno-unused-parameter -O1 -fanalyzer -c "$file" -o /dev/null || failed=1
-done
+tools/each.sh gcc "${flags[@]}" -Wall -Wextra -Werror -Wno-unused-parameter -O1 -fanalyzer -o /dev/null -c -- \
+	"${sources[@]}" || failed=1
 
 step 'clang -Wall -Wextra'
-for file in "${sources[@]}"; do
-	clang "${flags[@]}" -Wall -Wextra -Werror -Wno-unused-parameter -fsyntax-only "$file" || failed=1
-done
+tools/each.sh clang "${flags[@]}" -Wall -Wextra -Werror -Wno-unused-parameter -fsyntax-only -- "${sources[@]}" || failed=1
 
 step 'clang-tidy'
-clang-tidy --quiet --warnings-as-errors='*' "${sources[@]}" -- "${flags[@]}" 2>/dev/null || failed=1
+# It wants the flags behind the file, so they come from a file of their own.
+tidy=$(mktemp -d)
+trap 'rm -rf "$tidy"' EXIT
+printf '%s\n' "${flags[@]}" "-I$PWD" >"$tidy/compile_flags.txt"
+tools/each.sh clang-tidy --quiet --warnings-as-errors='*' -p "$tidy" -- "${sources[@]}" >"$tidy/said" 2>&1 || failed=1
+grep -vE '^[0-9]+ warnings? generated\.$' "$tidy/said" || true
 
 step 'cppcheck'
 cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,portability --std=c11 -I. \
-	--suppress=missingIncludeSystem -D_GNU_SOURCE -DCLAWFS_VERSION='"lint"' policy fs || failed=1
+	--suppress=missingIncludeSystem -D_GNU_SOURCE -DCLAWFS_VERSION='"lint"' policy fs tools || failed=1
 
 exit "$failed"

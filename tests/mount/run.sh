@@ -83,7 +83,7 @@ trap 'rm -rf "$results"' EXIT
 processes_of() {
 	local environ
 	for environ in /proc/[0-9]*/environ; do
-		if grep -qaF "CLAWFS_TEST=$1" "$environ" 2>/dev/null; then
+		if grep -qaF "MOUNT_CASE=$1" "$environ" 2>/dev/null; then
 			environ=${environ#/proc/}
 			echo "${environ%/environ}"
 		fi
@@ -114,6 +114,11 @@ clean_up() {
 		cat "$dir/mounts-left"
 		while read -r mnt; do umount "$mnt" 2>/dev/null || umount -l "$mnt" || true; done <"$dir/mounts-left"
 	fi
+	# Another case's private mount namespace may have a copy of what was mounted on it; that ends with its case.
+	for ((i = 0; i < 300 * SLOW && status == 0; i++)); do
+		[ -n "$(loops_of "$dir" "$shm")" ] || break
+		sleep 0.1
+	done
 	for loop in $(loops_of "$dir" "$shm"); do
 		echo "loop device left behind: $loop"
 		losetup -d "$loop" || true
@@ -133,7 +138,7 @@ run_case() {
 	chmod 1777 "$dir/logs"
 	start=$SECONDS
 
-	env CLAWFS_TEST="$dir" CLAWFS="$CLAWFS" CASE="$name" CASE_DIR="$dir" SHM_DIR="$shm" SLOW="$SLOW" STRETCH="$STRETCH" \
+	env MOUNT_CASE="$dir" CLAWFS="$CLAWFS" CASE="$name" CASE_DIR="$dir" SHM_DIR="$shm" SLOW="$SLOW" STRETCH="$STRETCH" \
 		TESTS="$tests" NODE_PATH="$node_build/node_modules" \
 		ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}log_path=$dir/logs/san" \
 		TSAN_OPTIONS="${TSAN_OPTIONS:+$TSAN_OPTIONS:}log_path=$dir/logs/san" \

@@ -473,13 +473,15 @@ static void test_defaults_are_good_rules(void **state)
 	struct policy_rules rules;
 	unsigned count = 0;
 
-	for (rule = policy_default_rules(); *rule->glob; rule++, count++) {
-		rules.count = 0;
-		snprintf(text, sizeof(text), "%s:%s", policy_class_name(rule->cls), rule->glob);
-		if (policy_rules_add(&rules, text, why, sizeof(why)) != 0)
-			fail_msg("%s: %s", text, why);
+	for (int profile = 0; profile < PROFILE_COUNT; profile++) {
+		for (rule = policy_default_rules((enum policy_profile)profile); *rule->glob; rule++, count++) {
+			rules.count = 0;
+			snprintf(text, sizeof(text), "%s:%s", policy_class_name(rule->cls), rule->glob);
+			if (policy_rules_add(&rules, text, why, sizeof(why)) != 0)
+				fail_msg("%s: %s", text, why);
+		}
 	}
-	assert_true(count > 30);
+	assert_true(count > 75);
 }
 
 int main(void)

@@ -72,6 +72,13 @@ static void test_defaults(void **state)
 	assert_int_equal(config.sqlite_checkpoint_ms, 300000);
 	assert_int_equal(config.sqlite_wal_limit, 64 << 20);
 	assert_int_equal(config.sqlite_exclude.count, 0);
+	assert_int_equal(config.sqlite_cache, 256 << 10);
+	assert_int_equal(config.cache_ms, 86400000);
+	assert_true(config.metrics);
+	assert_int_equal(config.metrics_window_ms, 60000);
+	assert_int_equal(config.profile, PROFILE_SECURECLAW);
+	assert_false(config.allow_other);
+	assert_string_equal(config.logfile, "");
 	assert_int_equal(policy_config_check(&config, why, sizeof(why)), 0);
 	assert_int_equal(config.file_max, 32 << 20);
 }
@@ -123,6 +130,11 @@ static void test_table_is_sane(void **state)
 		assert_null(strchr(o->help, '\n'));
 		assert_int_not_equal(o->help[strlen(o->help) - 1], '.');
 		assert_true(o->min <= o->def && o->def <= o->max);
+		assert_true(o - policy_options() < POLICY_OPTIONS_MAX);
+		/* What SIGHUP stores is one word each (fs/reload.c). */
+		if (o->live)
+			assert_true(o->type != OPTION_PATH && o->type != OPTION_RULE && o->type != OPTION_GLOB &&
+				    o->type != OPTION_WORD);
 		for (p = policy_options(); p != o; p++)
 			assert_string_not_equal(p->name, o->name);
 	}
@@ -352,6 +364,65 @@ static void test_check(void **state)
 	assert_int_equal(config.file_max, 512 << 10);
 }
 
+/* off: handled as through, whoever's rule it is. */
+static void test_switches(void **state)
+{
+	static const struct {
+		const char *option, *path;
+		enum policy_class cls;
+	} cases[] = {
+		{"log_buffer", "logs/a.log", CLASS_LOG},
+		{"log_buffer", "own", CLASS_LOG},
+		{"append_buffer", "a/b.jsonl", CLASS_APPEND},
+		{"session_buffer", "agents/main/sessions/sessions.json", CLASS_SNAPSHOT},
+		{"state_buffer", "secureclaw.json", CLASS_STATE},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		policy_config_init(&config);
+		assert_int_equal(set("rule", "log:own"), 0);
+		assert_int_equal(policy_config_check(&config, why, sizeof(why)), 0);
+		assert_int_equal(policy_classify(&config.rules, cases[i].path), cases[i].cls);
+		assert_int_equal(set(cases[i].option, "off"), 0);
+		assert_int_equal(policy_config_check(&config, why, sizeof(why)), 0);
+		for (size_t k = 0; k < sizeof(cases) / sizeof(*cases); k++)
+			assert_int_equal(policy_classify(&config.rules, cases[k].path),
+					 cases[k].cls == cases[i].cls ? CLASS_THROUGH : cases[k].cls);
+	}
+}
+
+static void test_profiles(void **state)
+{
+	static const struct {
+		const char *path;
+		enum policy_class ours, generic;
+	} cases[] = {
+		{"logs/a", CLASS_LOG, CLASS_LOG},
+		{"a/b.log", CLASS_LOG, CLASS_LOG},
+		{"x.jsonl", CLASS_APPEND, CLASS_APPEND},
+		{"a.json", CLASS_STATE, CLASS_STATE},
+		{"a.db", CLASS_SQLITE, CLASS_SQLITE},
+		{"a.db-shm", CLASS_VOLATILE, CLASS_VOLATILE},
+		{"sessions.json", CLASS_SNAPSHOT, CLASS_STATE},
+		{"workspace/a.json", CLASS_THROUGH, CLASS_STATE},
+		{"Cargo.lock", CLASS_VOLATILE, CLASS_THROUGH},
+		{"a.tmp", CLASS_VOLATILE, CLASS_THROUGH},
+		{".env", CLASS_STATE, CLASS_THROUGH},
+		{"a/.git/x.log", CLASS_THROUGH, CLASS_THROUGH},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		for (int profile = 0; profile < PROFILE_COUNT; profile++) {
+			config.profile = profile;
+			assert_int_equal(policy_config_check(&config, why, sizeof(why)), 0);
+			assert_int_equal(policy_classify(&config.rules, cases[i].path),
+					 profile == PROFILE_GENERIC ? cases[i].generic : cases[i].ours);
+			assert_int_equal(policy_classify_dir_volatile(&config.rules, "x.lock"),
+					 profile != PROFILE_GENERIC);
+		}
+	}
+}
+
 static void test_exclusions(void **state)
 {
 	assert_int_equal(set("sqlite_exclude", "workspace"), 0);
@@ -376,6 +447,8 @@ int main(void)
 		cmocka_unit_test_setup(test_table_is_sane, setup),
 		cmocka_unit_test_setup(test_ranges, setup),
 		cmocka_unit_test_setup(test_exclusions, setup),
+		cmocka_unit_test_setup(test_switches, setup),
+		cmocka_unit_test_setup(test_profiles, setup),
 		cmocka_unit_test_setup(test_sizes, setup),
 		cmocka_unit_test_setup(test_bad_numbers, setup),
 		cmocka_unit_test_setup(test_booleans, setup),

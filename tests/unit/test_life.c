@@ -78,11 +78,11 @@ static void a_part_is_not_rotated_nor_a_log_that_is_being_compressed(void **stat
 
 static void a_log_that_is_followed_is_cut_where_it_was_read_to(void **state)
 {
-	assert_true(policy_rotate_followed(&config, 11 * MIB, 11 * MIB, 11 * MIB));
-	assert_false(policy_rotate_followed(&config, 11 * MIB, 11 * MIB - 1, 11 * MIB));
-	assert_false(policy_rotate_followed(&config, 11 * MIB, 11 * MIB, 11 * MIB + 1));
-	assert_false(policy_rotate_followed(&config, 20 * MIB - 1, 1, 1));
-	assert_true(policy_rotate_followed(&config, 20 * MIB, 1, 1));
+	assert_true(policy_rotate_followed(config.log_rotate_bytes, 11 * MIB, 11 * MIB, 11 * MIB));
+	assert_false(policy_rotate_followed(config.log_rotate_bytes, 11 * MIB, 11 * MIB - 1, 11 * MIB));
+	assert_false(policy_rotate_followed(config.log_rotate_bytes, 11 * MIB, 11 * MIB, 11 * MIB + 1));
+	assert_false(policy_rotate_followed(config.log_rotate_bytes, 20 * MIB - 1, 1, 1));
+	assert_true(policy_rotate_followed(config.log_rotate_bytes, 20 * MIB, 1, 1));
 }
 
 static void what_is_copied_is_told_from_what_is_logged(void **state)

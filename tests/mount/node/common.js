@@ -1,5 +1,5 @@
 'use strict';
-// What the programs of the mount tier and the measurement share: content that
+// What the programs of the mount tier share: content that
 // depends on a seed and a number alone, so that anybody can say what must be
 // where, and the application's own sequences of system calls.
 const crypto = require('crypto');

@@ -1,0 +1,194 @@
+#include "daemon.h"
+#include "load.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PATIENCE_S = 60 };
+
+void daemon_init(struct daemon *d, const char *program, const char *dir, const char *shm)
+{
+	memset(d, 0, sizeof(*d));
+	d->program = program;
+	d->slow = 1;
+	snprintf(d->lower, sizeof(d->lower), "%s/lower", dir);
+	snprintf(d->mnt, sizeof(d->mnt), "%s/mnt", dir);
+	snprintf(d->log, sizeof(d->log), "%s/daemon.log", dir);
+	snprintf(d->upper, sizeof(d->upper), "%s/upper", shm);
+	mkdir(d->lower, 0700);
+	mkdir(d->mnt, 0700);
+}
+
+static ssize_t read_stats(const struct daemon *d, char *buf, size_t size)
+{
+	int fd = open(below(d->mnt, ".clawfs/stats.json"), O_RDONLY | O_CLOEXEC);
+	size_t have = 0;
+
+	if (fd < 0)
+		return -1;
+	while (have + 1 < size) {
+		ssize_t n = read(fd, buf + have, size - 1 - have);
+		if (n <= 0)
+			break;
+		have += (size_t)n;
+	}
+	close(fd);
+	buf[have] = '\0';
+	return have ? (ssize_t)have : -1;
+}
+
+long long daemon_stat(const struct daemon *d, const char *key)
+{
+	enum { STATS_MAX = 256 << 10 };
+	char *buf = malloc(STATS_MAX), quoted[64];
+	long long value = -1;
+
+	snprintf(quoted, sizeof(quoted), "\"%s\":", key);
+	if (buf && read_stats(d, buf, STATS_MAX) > 0) {
+		const char *at = strstr(buf, quoted);
+		if (at)
+			value = strtoll(at + strlen(quoted), NULL, 10);
+	}
+	free(buf);
+	return value;
+}
+
+pid_t daemon_worker(const struct daemon *d)
+{
+	long long pid = daemon_stat(d, "pid");
+
+	return pid > 0 ? (pid_t)pid : 0;
+}
+
+bool daemon_ended(struct daemon *d, int *status)
+{
+	if (!d->pid || waitpid(d->pid, status, WNOHANG) != d->pid)
+		return false;
+	d->pid = 0;
+	return true;
+}
+
+static void child(const struct daemon *d, const char *options)
+{
+	char text[2048];
+	int log = open(d->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+	int null = open("/dev/null", O_RDONLY);
+
+	/* Whatever becomes of us, no mount stays. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	dup2(null, 0);
+	dup2(log, 1);
+	dup2(log, 2);
+	if (d->preload)
+		setenv("LD_PRELOAD", d->preload, 1);
+	snprintf(text, sizeof(text), "upper=%s%s%s", d->upper, *options ? "," : "", options);
+	execl(d->program, d->program, d->lower, d->mnt, "-f", "-o", text, (char *)NULL);
+	_exit(127);
+}
+
+int daemon_start(struct daemon *d, const char *options)
+{
+	struct stat mnt, parent;
+	int status;
+
+	d->pid = fork();
+	if (d->pid == 0)
+		child(d, options);
+	for (usec_t end = usec_now() + (usec_t)PATIENCE_S * d->slow * 1000000; usec_now() < end; usleep(2000)) {
+		if (daemon_ended(d, &status)) {
+			fprintf(stderr, "WRONG daemon: did not come up, status %x; see %s\n", status, d->log);
+			return -1;
+		}
+		if (stat(d->mnt, &mnt) < 0 || stat(below(d->mnt, ".."), &parent) < 0 || mnt.st_dev == parent.st_dev)
+			continue;
+		d->worker = daemon_worker(d);
+		if (d->worker)
+			return 0;
+	}
+	fprintf(stderr, "WRONG daemon: the mount did not serve in time; see %s\n", d->log);
+	return -1;
+}
+
+void daemon_kill(struct daemon *d)
+{
+	int status;
+
+	if (d->pid) {
+		/* The supervisor first, or it would put another in its place. */
+		kill(d->pid, SIGKILL);
+		if (d->worker && d->worker != d->pid)
+			kill(d->worker, SIGKILL);
+		waitpid(d->pid, &status, 0);
+	}
+	d->pid = d->worker = 0;
+}
+
+void daemon_take_away(struct daemon *d)
+{
+	umount2(d->mnt, MNT_DETACH);
+}
+
+static long long counted;
+
+static int count_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	const char *name = path + ftw->base;
+
+	/* Its own book-keeping. */
+	if (type == FTW_F && !(ftw->level == 1 && strcmp(name, "lower") == 0))
+		counted += st->st_size + 1;
+	return 0;
+}
+
+long long daemon_upper_bytes(const struct daemon *d)
+{
+	counted = 0;
+	return nftw(d->upper, count_file, 8, FTW_PHYS) < 0 ? -1 : counted;
+}
+
+int daemon_end(struct daemon *d)
+{
+	struct stat mnt, parent;
+	int status = 0;
+
+	kill(d->pid, SIGTERM);
+	for (usec_t end = usec_now() + (usec_t)PATIENCE_S * d->slow * 1000000; !daemon_ended(d, &status);
+	     usleep(2000)) {
+		if (usec_now() > end) {
+			fprintf(stderr, "WRONG daemon: did not end after SIGTERM\n");
+			return -1;
+		}
+	}
+	if (status) {
+		fprintf(stderr, "WRONG daemon: ended with status %x; see %s\n", status, d->log);
+		return -1;
+	}
+	if (stat(d->mnt, &mnt) < 0 || stat(below(d->mnt, ".."), &parent) < 0 || mnt.st_dev != parent.st_dev) {
+		fprintf(stderr, "WRONG daemon: it ended, its mount did not\n");
+		return -1;
+	}
+	if (daemon_upper_bytes(d) > 0) {
+		fprintf(stderr, "WRONG daemon: the upper still holds files after a clean end\n");
+		return -1;
+	}
+	return 0;
+}
+
+int daemon_flush(const struct daemon *d)
+{
+	int fd = open(below(d->mnt, ".clawfs/control"), O_WRONLY | O_CLOEXEC);
+	int rc = fd < 0 ? -errno : put(fd, "flush\n", 6);
+
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}

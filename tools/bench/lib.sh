@@ -1,0 +1,236 @@
+# shellcheck shell=bash disable=SC2034
+# Sourced by run.sh, ops.sh and scale.sh: a place on tmpfs, cards in it, configurations
+# on cards, and an end that leaves nothing behind, whatever came before.
+set -euo pipefail
+
+BENCH=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROOT=$(cd "$BENCH/../.." && pwd)
+TOOL=$(basename "$0")
+
+die() {
+	echo "$TOOL: $*" >&2
+	exit 1
+}
+
+# bench_begin BUILD: programs, WORK, and the clean-up at the end or at a signal.
+bench_begin() {
+	BUILD=$(realpath "$1")
+	CLAWFS=$BUILD/clawfs
+	LOAD=$BUILD/bench/load
+	local program
+	for program in "$CLAWFS" "$LOAD"; do [ -x "$program" ] || die "$program is missing; build it first (make bench-build)"; done
+	[ "$(id -u)" -eq 0 ] || die "loop devices and mounts need root; run it with sudo"
+	[ -c /dev/fuse ] || die '/dev/fuse is missing; load the kernel module "fuse" or give the container the device'
+	local ram=${BENCH_RAM:-/dev/shm}
+	[ "$(stat -f -c %T "$ram" 2>/dev/null)" = tmpfs ] || die "$ram is not a tmpfs; the images must be in RAM (BENCH_RAM=DIR)"
+	WORK=$(mktemp -d "$ram/clawfs-bench.XXXXXX")
+	mkdir "$WORK/pids"
+	trap bench_end EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	trap 'exit 129' HUP
+}
+
+# --- processes ---------------------------------------------------------------------
+
+# spawn NAME COMMAND...: in the background, known to the clean-up. Its pid in SPAWNED.
+spawn() {
+	local name=$1
+	shift
+	"$@" &
+	SPAWNED=$!
+	echo "$SPAWNED" >"$WORK/pids/$name.$SPAWNED"
+}
+# As a job of its own that a signal interrupts at once: bash waits for a foreground program.
+foreground() {
+	spawn foreground "$@"
+	wait "$SPAWNED"
+}
+# Ended, whether or not init has reaped it yet.
+gone() { ! grep -q '^State:[[:space:]]*[^Z[:space:]]' "/proc/$1/status" 2>/dev/null; }
+# wait_until SECONDS COMMAND...
+wait_until() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.05
+	done
+}
+nap() { foreground sleep "$1"; }
+
+# --- the end -----------------------------------------------------------------------
+
+mounts_below() { awk -v dir="$1/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | tac; }
+
+# Loads and shells first, so that nobody mounts or writes any more; then the file systems from
+# the top down, each with the process that serves it.
+bench_end() {
+	local status=$? file pid mnt loop round
+	trap - EXIT
+	trap '' INT TERM HUP
+	[ -t 2 ] && printf '\r\033[K' >&2
+	cd /
+	for file in "$WORK"/pids/{shell,foreground,load,rsync}.*; do
+		[ -e "$file" ] || continue
+		pid=${file##*.}
+		kill -9 "$pid" 2>/dev/null || true
+		wait_until 10 gone "$pid" || true
+	done
+	# A mount is busy while there is a loop device on a file of it: in turns.
+	for round in {1..20}; do
+		for mnt in $(mounts_below "$WORK"); do
+			umount "$mnt" 2>/dev/null || continue
+			# A FUSE file system has left when its process has.
+			for file in "$WORK"/pids/daemon.*.mnt; do
+				[ -e "$file" ] && [ "$(cat "$file")" = "$mnt" ] || continue
+				pid=${file%.mnt}
+				wait_until 20 gone "${pid##*.}" || true
+			done
+		done
+		for loop in $(losetup -n -l -O NAME,BACK-FILE | awk -v dir="$WORK/" 'index($2, dir) == 1 { print $1 }'); do
+			losetup -d "$loop" 2>/dev/null || true
+		done
+		[ -n "$(mounts_below "$WORK")" ] || break
+		sleep 0.2
+	done
+	for mnt in $(mounts_below "$WORK"); do
+		echo "$TOOL: $mnt is busy; detached" >&2
+		umount -l "$mnt" || true
+	done
+	for file in "$WORK"/pids/daemon.*[0-9]; do
+		[ -e "$file" ] || continue
+		kill -9 "${file##*.}" 2>/dev/null || true
+	done
+	rm -rf --one-file-system "$WORK"
+	exit "$status"
+}
+
+# --- cards -------------------------------------------------------------------------
+
+# CARD_MS and CARD_MBPS, when set, make cards slow: ms per write command, MB/s.
+CARD_MS=
+CARD_MBPS=
+CARD_SIZE=1G
+
+# card_create PLACE [IMAGE]: an ext4 on an image (PLACE/card.img), mounted on PLACE/card.
+card_create() {
+	local place=$1 image=${2:-$1/card.img} file
+	mkdir -p "$place/card"
+	truncate -s "$CARD_SIZE" "$image"
+	# Not lazy: the kernel would finish the job while we count its writes.
+	mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$image"
+	file=$image
+	if [ -n "$CARD_MS" ]; then
+		mkdir "$place/slow"
+		spawn_daemon "$place/slow" "$place/slow.log" "$BUILD/bench/slowcard" "$image" "$place/slow" "$CARD_MS" "$CARD_MBPS"
+		file=$place/slow/card.img
+		wait_until 10 test -e "$file" || die "the slow card did not come up: $(cat "$place/slow.log")"
+	fi
+	local loop dio=off
+	# So that a command of the block layer is one write of the loop device on every kernel.
+	[ -z "$CARD_MS" ] || dio=on
+	loop=$(losetup --direct-io=$dio -f --show "$file")
+	basename "$loop" >"$place/loop"
+	mount -o defaults,noatime "$loop" "$place/card"
+}
+card_stat() { cat "/sys/block/$(cat "$1/loop")/stat"; }
+card_destroy() {
+	local place=$1
+	wait_until 20 umount "$place/card" || die "$place/card is busy"
+	losetup -d "/dev/$(cat "$place/loop")"
+	if mountpoint -q "$place/slow"; then wait_until 20 umount "$place/slow" || die "$place/slow is busy"; fi
+	rm -f "$place/card.img"
+}
+
+# --- configurations -----------------------------------------------------------------
+
+# spawn_daemon MOUNT-POINT LOG COMMAND...: what serves MOUNT-POINT.
+spawn_daemon() {
+	local mnt=$1 log=$2
+	shift 2
+	spawn daemon "$@" >"$log" 2>&1
+	echo "$mnt" >"$WORK/pids/daemon.$SPAWNED.mnt"
+}
+mounted() { awk -v mnt="$1" '$5 == mnt && / - fuse/ { found = 1 } END { exit !found }' /proc/self/mountinfo; }
+
+ALL_CONFIGURATIONS=(ext4 eatmydata rsync app app-sync passthrough_ll tmpfs clawfs clawfs-nopt)
+declare -A TITLES=(
+	[ext4]='plain ext4'
+	[eatmydata]='ext4, libeatmydata'
+	[rsync]='tmpfs + rsync every %s s'
+	[app]='application buffers'
+	[app-sync]='application buffers, fdatasync'
+	[passthrough_ll]="libfuse's passthrough_ll"
+	[tmpfs]='tmpfs (the limit)'
+	[clawfs]='clawfs'
+	[clawfs-nopt]='clawfs, no passthrough'
+)
+RSYNC_SECONDS=30
+
+# configuration_up NAME PLACE: on the card of PLACE, whose data directory is there. Sets DATA (where the
+# application finds it), RUNNER (what it is started with), LOAD_OPTIONS and WATCH (load's).
+configuration_up() {
+	local name=$1 place=$2 option='' mnt=$2/mnt
+	DATA=$place/card/data RUNNER=() LOAD_OPTIONS=() WATCH=()
+	case $name in
+	ext4) ;;
+	eatmydata) RUNNER=(eatmydata) ;;
+	app) LOAD_OPTIONS=(--buffering=writes) ;;
+	app-sync) LOAD_OPTIONS=(--buffering=synced) ;;
+	tmpfs | rsync)
+		DATA=$place/ram
+		cp -a "$place/card/data" "$DATA"
+		[ "$name" = tmpfs ] || spawn rsync rsync_loop "$place"
+		;;
+	passthrough_ll)
+		mkdir -p "$mnt"
+		spawn_daemon "$mnt" "$place/daemon.log" "$BUILD/bench/passthrough_ll" -f -o "source=$place/card/data" "$mnt"
+		;;
+	clawfs | clawfs-nopt)
+		[ "$name" = clawfs ] || option=,passthrough=off
+		mkdir -p "$mnt"
+		spawn_daemon "$mnt" "$place/daemon.log" "$CLAWFS" "$place/card/data" "$mnt" -f -o "upper=$place/upper$option"
+		;;
+	esac
+	if [ -d "$mnt" ]; then
+		DATA=$mnt
+		WATCH=("--watch=$SPAWNED")
+		DAEMON=$SPAWNED
+		wait_until 20 mounted "$mnt" || die "$name did not come up: $(tail -n 3 "$place/daemon.log")"
+		wait_until 20 test -e "$mnt/logs" || die "$name does not answer"
+	fi
+}
+
+# As log2ram and anything-sync-daemon call it; they leave the rest to the card's page cache.
+rsync_once() { rsync -aX --inplace --no-whole-file --delete-after "$1/ram/" "$1/card/data/"; }
+rsync_loop() {
+	while sleep "$RSYNC_SECONDS"; do
+		# A lock file or a journal may go while it looks: 23 and 24 are its word for that.
+		rsync_once "$1" >/dev/null 2>&1 || [ $? -ge 23 ] || exit 1
+	done
+}
+
+# Everything onto the card.
+configuration_sync() {
+	local name=$1 place=$2
+	case $name in
+	clawfs*) echo flush >"$DATA/.clawfs/control" ;;
+	rsync) rsync_once "$place" ;;
+	esac
+	sync -f "$place/card"
+}
+
+configuration_down() {
+	local name=$1 place=$2 file
+	for file in "$WORK"/pids/rsync.*; do
+		[ "$name" = rsync ] && [ -e "$file" ] || continue
+		kill "${file##*.}" 2>/dev/null || true
+		rm -f "$file"
+	done
+	if [ -d "$place/mnt" ]; then
+		wait_until 20 umount "$place/mnt" || die "$place/mnt is busy"
+		wait_until 60 gone "$DAEMON" || die "$name does not end"
+	fi
+	rm -rf "$place/ram"
+}
