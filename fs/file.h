@@ -58,13 +58,13 @@ struct file {
 	enum policy_class cls;
 	enum file_place place;
 	enum file_io io;
-	bool through; /* of no cached class, or materialised */
-	bool orphan;  /* the node has no name left */
-	bool rotates; /* a log that may be cut (fs/rotate.h) */
+	bool through;		       /* of no cached class, or materialised */
+	bool orphan;		       /* the node has no name left */
+	bool rotates;		       /* a log that may be cut (fs/rotate.h) */
 	struct policy_writers written; /* how it was written last */
-	int fd_rd;    /* on the lower; -1 */
-	int fd_wr;    /* on the lower; -1 */
-	int fd_up;    /* in the upper; -1 */
+	int fd_rd;		       /* on the lower; -1 */
+	int fd_wr;		       /* on the lower; -1 */
+	int fd_up;		       /* in the upper; -1 */
 	off_t flushed;
 	uint64_t marked;  /* inode of fd_up while before/ has a mark for it (a rewrite, or distrust of a tail); 0 */
 	uint64_t version; /* counts changes of content */

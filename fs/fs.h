@@ -27,11 +27,11 @@
 #include "fs/device.h"
 #include "fs/file.h"
 #include "fs/handle.h"
+#include "fs/inval.h"
 #include "fs/life.h"
 #include "fs/log.h"
 #include "fs/lower.h"
 #include "fs/node.h"
-#include "fs/inval.h"
 #include "fs/passthrough.h"
 #include "fs/sched.h"
 #include "fs/stats.h"
@@ -69,7 +69,7 @@ struct clawfs {
 	struct passthrough passthrough;
 	struct inval inval;
 	struct life life;
-	struct zview **views; /* by file slot; process memory; the file's lock */
+	struct zview **views;	  /* by file slot; process memory; the file's lock */
 	struct blockdev blockdev; /* the lower's device when it was mounted */
 	bool blockdev_known;
 	struct device device;

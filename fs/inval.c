@@ -18,8 +18,7 @@ void inval_init(struct clawfs *fs)
 
 	pthread_mutex_init(&n->lock, NULL);
 	pthread_cond_init(&n->wake, NULL);
-	n->first = NULL;
-	n->last = &n->first;
+	n->first = n->last = NULL;
 }
 
 static struct notice *take(struct inval *n)
@@ -29,7 +28,7 @@ static struct notice *take(struct inval *n)
 	if (notice) {
 		n->first = notice->next;
 		if (!n->first)
-			n->last = &n->first;
+			n->last = NULL;
 	}
 	return notice;
 }
@@ -111,8 +110,11 @@ static void add(struct clawfs *fs, uint32_t node, const char *name, bool content
 	if (notice) {
 		*notice = (struct notice){.node = node, .content = content};
 		memcpy(notice->name, name, len);
-		*n->last = notice;
-		n->last = &notice->next;
+		if (n->last)
+			n->last->next = notice;
+		else
+			n->first = notice;
+		n->last = notice;
 		pthread_cond_signal(&n->wake);
 	}
 	pthread_mutex_unlock(&n->lock);

@@ -19,7 +19,7 @@ struct notice;
 struct inval {
 	pthread_mutex_t lock; /* a leaf; what follows */
 	pthread_cond_t wake;
-	struct notice *first, **last;
+	struct notice *first, *last;
 	bool running, stop;
 	pthread_t thread;
 };

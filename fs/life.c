@@ -78,9 +78,10 @@ static uint32_t enter(struct clawfs *fs, const char *path)
 	if (l->free)
 		l->free = e->next;
 	uint32_t *head = bucket(l, path);
-	*e = (struct life_log){.path = copy, .next = *head, .of = i};
+	*e = (struct life_log){.next = *head, .of = i};
 	e->packable = policy_log_may_pack(&fs->config.rules, path);
 	*head = i;
+	e->path = copy;
 	return i;
 }
 
@@ -193,8 +194,7 @@ bool life_rotation_due(struct clawfs *fs, const char *path, uint64_t size, bool 
 	pthread_mutex_lock(&l->lock);
 	uint32_t i = find(l, path);
 	policy_log_init(&fresh, now, life_wall_now(), size, false);
-	bool due =
-		policy_rotate_due(i && l->logs[i].plain ? &l->logs[i].log : &fresh, &l->config, now, size, line_end);
+	bool due = policy_rotate_due(i && l->logs[i].plain ? &l->logs[i].log : &fresh, &l->config, now, size, line_end);
 	pthread_mutex_unlock(&l->lock);
 	return due;
 }

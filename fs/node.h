@@ -38,15 +38,15 @@
 #define NODE_NAMES 4
 
 enum node_flags {
-	NODE_LOWER = 1u << 0,	/* the lower has an entry at the node's name */
-	NODE_OWN = 1u << 1,	/* ... and it is this very file: dev and lower_ino are its */
-	NODE_UPPER = 1u << 2,	/* the upper has an entry at the node's name */
-	NODE_ORPHAN = 1u << 3,	/* its last name is gone */
-	NODE_VIRTUAL = 1u << 4, /* below .clawfs */
-	NODE_TIMES = 1u << 5,	/* `mtime` is to be set on the lower: identical content was saved */
-	NODE_DIRTIME = 1u << 6, /* directory: mtime and ctime here are what the mount shows */
-	NODE_FOREIGN = 1u << 8, /* ino is not the one that the lower gave */
-	NODE_PACKED = 1u << 9,	/* a log of which the lower has the .gz */
+	NODE_LOWER = 1u << 0,	  /* the lower has an entry at the node's name */
+	NODE_OWN = 1u << 1,	  /* ... and it is this very file: dev and lower_ino are its */
+	NODE_UPPER = 1u << 2,	  /* the upper has an entry at the node's name */
+	NODE_ORPHAN = 1u << 3,	  /* its last name is gone */
+	NODE_VIRTUAL = 1u << 4,	  /* below .clawfs */
+	NODE_TIMES = 1u << 5,	  /* `mtime` is to be set on the lower: identical content was saved */
+	NODE_DIRTIME = 1u << 6,	  /* directory: mtime and ctime here are what the mount shows */
+	NODE_FOREIGN = 1u << 8,	  /* ino is not the one that the lower gave */
+	NODE_PACKED = 1u << 9,	  /* a log of which the lower has the .gz */
 	NODE_MEASURED = 1u << 10, /* ... and view_size is its length */
 	NODE_DAMAGED = 1u << 11,  /* ... and that it is damaged was said; set atomically */
 };
@@ -67,11 +67,11 @@ struct node {
 	uint32_t by_ino;   /* hash chain of FOREIGN nodes' ino */
 	uint32_t ram_head; /* directory: first child in RAM only */
 	uint32_t ram_next, ram_prev;
-	uint32_t ram_dirs; /* directory: how many of them are directories */
-	uint32_t mirror;   /* directory on the lower that also exists in the upper; atomic */
-	uint32_t db;	   /* database (db.h), 0 none; atomic */
-	int32_t lower_fd;  /* directory: O_PATH on the lower; orphan: what is left of it; -1 */
-	int32_t upper_fd;  /* directory: O_PATH in the upper; -1 */
+	uint32_t ram_dirs;	      /* directory: how many of them are directories */
+	uint32_t mirror;	      /* directory on the lower that also exists in the upper; atomic */
+	uint32_t db;		      /* database (db.h), 0 none; atomic */
+	int32_t lower_fd;	      /* directory: O_PATH on the lower; orphan: what is left of it; -1 */
+	int32_t upper_fd;	      /* directory: O_PATH in the upper; -1 */
 	struct timespec mtime, ctime; /* with MEASURED: ctime of the .gz */
 };
 

@@ -25,8 +25,8 @@ static inline bool is_virtual(fuse_ino_t ino)
 	return ino > NODE_ROOT && ino < NODE_FIRST;
 }
 
-/* How long the kernel may go by what it was told. Nobody but the mount changes the lower, so what the kernel has cached stays
- * true until the kernel itself changes it; the bound is the user's wish alone. */
+/* How long the kernel may go by what it was told. Nobody but the mount changes the lower, so what the kernel has cached
+ * stays true until the kernel itself changes it; the bound is the user's wish alone. */
 static inline double cache_seconds(struct clawfs *fs)
 {
 	return (double)CONFIG(fs, cache_ms) / 1000;
