@@ -3,6 +3,7 @@
 #include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <unistd.h>
 
 ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t off)
@@ -64,6 +65,31 @@ static enum plan plan_write(struct clawfs *fs, struct file *f, off_t off, size_t
 	return f->place == PLACE_LOWER ? DO_RAISE : DO_UPPER;
 }
 
+/* Writing at the end is not done twice: where that was is remembered before, and that it is done, after. File lock
+ * held. */
+static void append_begin(uint32_t slot, off_t at, size_t len)
+{
+	struct request *r = request_current();
+
+	if (!r || r->opcode != FUSE_WRITE)
+		return;
+	r->slot = 0;
+	r->off = at;
+	r->len = (off_t)len;
+	__atomic_store_n(&r->slot, slot, __ATOMIC_RELEASE);
+}
+
+static void append_end(int rc)
+{
+	struct request *r = request_current();
+
+	if (!r || !r->slot)
+		return;
+	if (rc == 0)
+		request_done(0, 0);
+	__atomic_store_n(&r->slot, 0, __ATOMIC_RELEASE);
+}
+
 /* Where O_APPEND writes. */
 static off_t append_offset(struct file *f)
 {
@@ -120,14 +146,14 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 	uint32_t slot = h->file;
 	struct file *f = file_at(fs, slot);
 	struct policy_scan scan = {0};
-	bool scanned = false, full = false, through = false;
+	bool scanned = false, full = false, through = false, append = h->flags & O_APPEND;
 	enum policy_class cls = CLASS_THROUGH;
 	struct db_io db;
 	int rc = db_change_begin(fs, f->node, buf, len, off, &db);
 
 	if (rc < 0)
 		return rc;
-	for (bool done = false; rc == 0 && !done;) {
+	for (bool done = append && request_was_done(); rc == 0 && !done;) {
 		pthread_rwlock_rdlock(&f->lock);
 		off_t at = h->wrote = write_offset(f, h, off);
 		/* A database is not held in RAM, whatever its name: its syncs and its log's go together (P7). */
@@ -136,10 +162,13 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 		cls = f->cls;
 		if (plan == DO_LOWER) {
 			off_t before = file_fd_size(f->fd_wr);
+			if (append)
+				append_begin(slot, at, len);
 			rc = lower_pwrite(&fs->lower, f->fd_wr, buf, len, at);
 			/* Nothing of an append that failed stays: it will be tried again. */
 			if (rc < 0 && at == before)
 				fs->lower.sys->ftruncate(f->fd_wr, before);
+			append_end(rc);
 			done = through = true;
 		}
 		pthread_rwlock_unlock(&f->lock);
@@ -165,8 +194,11 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 		if (plan_write(fs, f, at, len) == plan) {
 			if (plan == DO_RAISE)
 				rc = file_raise(fs, slot, class_is_tail(f->cls), false, false);
+			if (append)
+				append_begin(slot, at, len);
 			if (rc == 0)
 				rc = write_upper(fs, slot, buf, len, at, scan, now);
+			append_end(rc);
 			if (rc == 0 && len > 0)
 				policy_writers_saw(&f->written, h->flags & O_APPEND,
 						   ((const char *)buf)[len - 1] == '\n', now - h->opened);

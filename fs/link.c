@@ -1,9 +1,9 @@
-/* link(2): a second name makes a file of any class a plain one. */
+/* A second name for a file. */
 #include "fs/names.h"
 #include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <unistd.h>
+#include <stdio.h>
 
 int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name, msec_t now, struct stat *st)
 {
@@ -42,6 +42,9 @@ int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name,
 		rc = newdir;
 		goto out;
 	}
+	struct intent intent = {.op = INTENT_LINK, .parent = parent, .lower = true};
+	snprintf(intent.name, sizeof(intent.name), "%s", name);
+	intent_begin(fs, &intent);
 	if (n->flags & NODE_ORPHAN) {
 		struct lower_fdpath path = lower_fdpath(n->lower_fd);
 		rc = n->lower_fd < 0								       ? -ESTALE
@@ -73,6 +76,7 @@ int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name,
 	}
 	rc = name_give(fs, node, st);
 out:
+	intent_end(fs, rc, node);
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
 }

@@ -1,4 +1,4 @@
-/* Finding and making names. Removing: remove.c; moving: rename.c. */
+/* Finding and making names. A second name: link.c; removing: remove.c; moving: rename.c. */
 #include "fs/names.h"
 #include "fs/view.h"
 #include <errno.h>
@@ -57,6 +57,10 @@ int name_resolve(struct clawfs *fs, uint32_t parent, const char *name, uint32_t 
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
 	*node = node_find(&fs->nodes, parent, name);
+	if (*node && view_is_stale(fs, *node)) {
+		name_gone(fs, *node, parent, name, false);
+		*node = 0;
+	}
 	if (*node)
 		return 0;
 	if (name_is_reserved(parent, name) || !dir_on_lower(fs, parent))
@@ -234,6 +238,7 @@ static int create_locked(struct clawfs *fs, struct caller who, uint32_t parent, 
 	enum policy_class cls = file_classify(fs, parent, name);
 	int rc;
 
+	intent_make(fs, parent, name, !class_is_cached(cls));
 	if (class_is_cached(cls)) {
 		rc = make_upper_file(fs, who, parent, name, mode, cls, node);
 		if (rc < 0)
@@ -286,6 +291,9 @@ again:
 		rc = name_give(fs, *node, st);
 		given_up = rc < 0;
 	}
+	if (rc == 0 && *created)
+		request_made(*node);
+	intent_clear(fs);
 	pthread_rwlock_unlock(&fs->tree);
 	if (given_up) {
 		struct handle h = {.node = *node, .file = *slot, .flags = (uint32_t)flags};
@@ -347,6 +355,7 @@ int fs_mknod(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 	if (rc < 0)
 		goto out;
 	enum policy_class cls = S_ISREG(mode) ? file_classify(fs, parent, name) : CLASS_THROUGH;
+	intent_make(fs, parent, name, !class_is_cached(cls) && dir_on_lower(fs, parent));
 	if (class_is_cached(cls)) {
 		rc = make_upper_file(fs, who, parent, name, mode, cls, node);
 		if (rc == 0) {
@@ -371,6 +380,7 @@ int fs_mknod(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 	}
 	if (rc == 0)
 		rc = name_give(fs, *node, st);
+	intent_end(fs, rc, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
@@ -383,6 +393,7 @@ int fs_symlink(struct clawfs *fs, struct caller who, const char *target, uint32_
 	int rc = name_check_absent(fs, parent, name);
 	if (rc < 0)
 		goto out;
+	intent_make(fs, parent, name, dir_on_lower(fs, parent));
 	if (!dir_on_lower(fs, parent)) {
 		int dir = dir_upper(fs, parent);
 		rc = dir < 0 ? dir : symlinkat(target, dir, name) < 0 ? -errno : 0;
@@ -400,6 +411,7 @@ int fs_symlink(struct clawfs *fs, struct caller who, const char *target, uint32_
 	}
 	if (rc == 0)
 		rc = name_give(fs, *node, st);
+	intent_end(fs, rc, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
@@ -417,6 +429,7 @@ int fs_mkdir(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 	bool ram = !dir_on_lower(fs, parent);
 	if (!ram && node_child_path(&fs->nodes, parent, name, path, sizeof(path)) == 0)
 		ram = policy_classify_dir_volatile(&fs->config.rules, path);
+	intent_make(fs, parent, name, !ram);
 	if (ram) {
 		int dir = dir_upper(fs, parent);
 		rc = dir < 0 ? dir : mkdirat(dir, name, 0700) < 0 ? -errno : 0;
@@ -434,6 +447,7 @@ int fs_mkdir(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 	}
 	if (rc == 0)
 		rc = name_give(fs, *node, st);
+	intent_end(fs, rc, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;

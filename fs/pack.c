@@ -82,8 +82,7 @@ void pack_temp_close(struct clawfs *fs, struct pack_temp *t, bool placed)
 	t->fd = t->dir = -1;
 }
 
-/* By what is known: nothing is asked of the card. */
-static uint32_t known_dir(struct clawfs *fs, const char *path, const char **name)
+uint32_t pack_known_dir(struct clawfs *fs, const char *path, const char **name)
 {
 	uint32_t dir = NODE_ROOT;
 	const char *slash;
@@ -112,7 +111,7 @@ bool pack_is_open(struct clawfs *fs, const char *path)
 {
 	struct log_name packed;
 	const char *name;
-	uint32_t dir = known_dir(fs, path, &name);
+	uint32_t dir = pack_known_dir(fs, path, &name);
 
 	return dir &&
 	       (is_in_use(fs, dir, name) || (policy_log_packed(name, &packed) && is_in_use(fs, dir, packed.text)));

@@ -53,6 +53,9 @@ int pack_delete(struct clawfs *fs, const char *path, bool packed, uint32_t part,
 /* Whether somebody has X.log or X.log.gz open, or it is in the upper. Tree lock held. */
 bool pack_is_open(struct clawfs *fs, const char *path);
 
+/* The directory's node and the name in it by what is known, asking nothing of the card; 0. Tree lock held. */
+uint32_t pack_known_dir(struct clawfs *fs, const char *path, const char **name);
+
 /* A file under construction on the lower, beside which its place is: in the temporary directory where that is on the
  * same device. Tree lock for writing. */
 struct pack_temp {

@@ -250,10 +250,10 @@ struct passthrough_open passthrough_attach(struct clawfs *fs, uint32_t slot, int
 	if (f->io == FILE_IO_NONE) {
 		if (__atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) && passthrough_wanted(fs, f, fd, flags))
 			how.id = backing_open(fs, fd);
-		f->io = how.id ? FILE_IO_PASSED : FILE_IO_DAEMON;
 		pthread_mutex_lock(&fs->attach);
 		f->backing = how.id;
 		pthread_mutex_unlock(&fs->attach);
+		f->io = how.id ? FILE_IO_PASSED : FILE_IO_DAEMON;
 	}
 	how.id = f->backing;
 	/* Set-id bits: looked at after the handle is counted and the id is known, and by those who set them the other

@@ -44,15 +44,24 @@ static uint64_t ino_at(struct clawfs *fs, int root, const char *path)
 	return ino;
 }
 
-static void complete_rename(struct clawfs *fs)
+bool recover_rotation(struct clawfs *fs, const struct upper_intent *intent)
+{
+	bool moved = ino_at(fs, fs->lower.root, intent->to) == intent->lower_ino;
+
+	if (moved && ino_at(fs, fs->upper.tree, intent->from) == intent->upper_ino)
+		rotate_complete(fs, intent);
+	return moved;
+}
+
+void recover_rename(struct clawfs *fs)
 {
 	struct upper_intent *intent = malloc(sizeof(*intent));
 
 	if (intent && upper_intent_get(&fs->upper, intent)) {
 		bool lower_moved = ino_at(fs, fs->lower.root, intent->to) == intent->lower_ino;
 		bool upper_stayed = intent->upper_ino && ino_at(fs, fs->upper.tree, intent->from) == intent->upper_ino;
-		if (lower_moved && upper_stayed && intent->cut)
-			rotate_complete(fs, intent);
+		if (intent->cut)
+			recover_rotation(fs, intent);
 		else if (lower_moved && upper_stayed &&
 			 renameat2(fs->upper.tree, intent->from, fs->upper.tree, intent->to,
 				   intent->exchange ? RENAME_EXCHANGE : 0) < 0)
@@ -65,7 +74,7 @@ static void complete_rename(struct clawfs *fs)
 
 /* --- files --------------------------------------------------------------- */
 
-static int open_upper(int dir, const char *name)
+int recover_open(int dir, const char *name)
 {
 	struct stat st;
 	int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
@@ -112,6 +121,15 @@ static off_t tail_start(struct clawfs *fs, uint32_t parent, const char *name, in
 	return data;
 }
 
+/* SQLite's index of a write-ahead log: it is made anew by who opens the database first, and that of a dead mount
+ * means nothing to the next. */
+static bool is_wal_index(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 4 && strcmp(name + len - 4, "-shm") == 0;
+}
+
 static void adopt_file(struct recovery *r, uint32_t parent, int updir, const char *name, const struct stat *up)
 {
 	struct clawfs *fs = r->fs;
@@ -126,7 +144,7 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 	int restored = upper_restore(&fs->upper, up->st_ino, updir, name);
 	if (restored == 1 && fstatat(updir, name, &now, AT_SYMLINK_NOFOLLOW) < 0)
 		restored = -errno;
-	int fd = restored < 0 ? -1 : open_upper(updir, name);
+	int fd = restored < 0 ? -1 : recover_open(updir, name);
 
 	if (fd < 0) {
 		log_error(fs->log, "cannot recover %s from the upper: %s", name, strerror(errno));
@@ -188,7 +206,7 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 
 /* --- directories --------------------------------------------------------- */
 
-static struct listing *list_upper(int dir)
+struct listing *recover_list(int dir)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -241,7 +259,7 @@ static int adopt_dir(struct recovery *r, uint32_t dir)
 {
 	struct clawfs *fs = r->fs;
 	int updir = dir_upper(fs, dir);
-	struct listing *list = updir < 0 ? NULL : list_upper(updir);
+	struct listing *list = updir < 0 ? NULL : recover_list(updir);
 	struct stat st;
 
 	if (!list)
@@ -253,6 +271,8 @@ static int adopt_dir(struct recovery *r, uint32_t dir)
 			continue;
 		if (S_ISDIR(st.st_mode))
 			adopt_subdir(r, dir, updir, name);
+		else if (S_ISREG(st.st_mode) && is_wal_index(name))
+			unlinkat(updir, name, 0);
 		else if (S_ISREG(st.st_mode))
 			adopt_file(r, dir, updir, name, &st);
 		else if (!dir_on_lower(fs, dir))
@@ -266,7 +286,7 @@ int recover_upper(struct clawfs *fs, msec_t now)
 {
 	struct recovery r = {.fs = fs, .now = now};
 
-	complete_rename(fs);
+	recover_rename(fs);
 	if (!upper_is_dirty(&fs->upper))
 		return 0;
 	pthread_rwlock_wrlock(&fs->tree);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 void node_anchor(struct clawfs *fs, uint32_t node)
@@ -38,11 +39,18 @@ static bool has_other_names(struct clawfs *fs, const struct node *n, bool hidden
 void name_gone(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name, bool hidden)
 {
 	struct nodes *ns = &fs->nodes;
-	struct node *n = fs_node(fs, node);
 
 	if (node_in_ram(ns, node))
 		node_ram_remove(ns, node);
 	node_name_remove(ns, node, parent, name);
+	node_nameless(fs, node, hidden);
+}
+
+void node_nameless(struct clawfs *fs, uint32_t node, bool hidden)
+{
+	struct nodes *ns = &fs->nodes;
+	struct node *n = fs_node(fs, node);
+
 	if (n->name)
 		return;
 	if (n->flags & NODE_TIMES) {
@@ -77,11 +85,39 @@ static void drop_view(struct clawfs *fs, uint32_t view, uint32_t parent)
 	inval_entry(fs, parent, name);
 }
 
+/* The change itself, of a node that is no view, between intent_begin and intent_end. */
+static int unlink_both(struct clawfs *fs, uint32_t parent, const char *name, uint32_t node, struct upper_work *hidden)
+{
+	const struct node *n = fs_node(fs, node);
+	bool upper = n->flags & NODE_UPPER, lower = n->flags & NODE_LOWER;
+	int updir = upper ? dir_upper(fs, parent) : -1, rc = 0;
+
+	/* The lower first: a crash in between leaves the newer bytes under the name, as they were. The other way
+	 * round the lower's older ones would come back. A tail without its log means nothing to recovery. */
+	if (updir < -1)
+		return updir;
+	if (lower) {
+		int dir = dir_lower(fs, parent);
+		rc = dir < 0 ? dir : fs->lower.sys->unlinkat(dir, name, 0) < 0 ? -errno : 0;
+		if (rc < 0)
+			return rc;
+	}
+	if (upper) {
+		rc = upper_hide(&fs->upper, updir, name, hidden);
+		if (rc < 0 && !lower)
+			return rc;
+		if (rc < 0)
+			log_error(fs->log, "%s is removed, but its copy in the upper could not be: %s", name,
+				  strerror(-rc));
+		upper_discard(&fs->upper, hidden);
+	}
+	return 0;
+}
+
 int name_unlink(struct clawfs *fs, uint32_t parent, const char *name, int32_t pid)
 {
 	uint32_t node;
-	struct upper_work hidden;
-	int updir = -1;
+	struct upper_work hidden = {""};
 
 	int rc = db_fenced(fs, pid) ? -EIO : name_resolve(fs, parent, name, &node);
 	if (rc < 0)
@@ -91,43 +127,34 @@ int name_unlink(struct clawfs *fs, uint32_t parent, const char *name, int32_t pi
 		return -EISDIR;
 	if (n->flags & NODE_PACKED)
 		return view_unlink(fs, node);
-	uint32_t view = view_of(fs, parent, name);
-	bool upper = n->flags & NODE_UPPER, lower = n->flags & NODE_LOWER;
-	uint32_t slot = file_peek(fs, node);
+	uint32_t view = view_of(fs, parent, name), slot = file_peek(fs, node);
+	bool lower = n->flags & NODE_LOWER;
 	if (slot) {
 		rc = file_orphan_prepare(fs, slot);
 		file_put(fs, slot);
 		if (rc < 0)
 			return rc;
 	}
-	if (upper) {
-		/* Out of the tree first, so that a crash in between cannot
-		 * bring an older file back to life with these bytes. */
-		updir = dir_upper(fs, parent);
-		rc = updir < 0 ? updir : upper_hide(&fs->upper, updir, name, &hidden);
-		if (rc < 0)
-			return rc;
-	}
+	if (lower)
+		node_anchor(fs, node);
 	if (view)
 		view_anchor(fs, view);
-	if (lower) {
-		node_anchor(fs, node);
-		int dir = dir_lower(fs, parent);
-		rc = dir < 0 ? dir : fs->lower.sys->unlinkat(dir, name, 0) < 0 ? -errno : 0;
-		if (rc < 0) {
-			if (upper)
-				upper_unhide(&fs->upper, &hidden, updir, name);
-			return rc;
-		}
+	if (n->flags & NODE_UPPER)
+		hidden = upper_work_name(&fs->upper);
+	struct intent intent = {.op = INTENT_UNLINK, .parent = parent, .src = node, .lower = lower};
+	snprintf(intent.name, sizeof(intent.name), "%s", name);
+	snprintf(intent.hidden, sizeof(intent.hidden), "%s", hidden.text);
+	intent_begin(fs, &intent);
+	rc = unlink_both(fs, parent, name, node, &hidden);
+	if (rc == 0) {
+		dir_touch(fs, parent, lower);
+		db_name_changes(fs, parent, name, pid);
+		name_gone(fs, node, parent, name, false);
+		if (view)
+			drop_view(fs, view, parent);
 	}
-	if (upper)
-		upper_discard(&fs->upper, &hidden);
-	dir_touch(fs, parent, lower);
-	db_name_changes(fs, parent, name, pid);
-	name_gone(fs, node, parent, name, false);
-	if (view)
-		drop_view(fs, view, parent);
-	return 0;
+	intent_end(fs, rc, 0);
+	return rc;
 }
 
 int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char *name)
@@ -166,9 +193,15 @@ int fs_rmdir(struct clawfs *fs, uint32_t parent, const char *name)
 		rc = -ENOTEMPTY;
 		goto out;
 	}
-	if (n->flags & NODE_LOWER) {
-		/* Somebody may still be in it. */
+	/* Somebody may still be in it. */
+	if (n->flags & NODE_LOWER)
 		dir_lower(fs, node);
+	else
+		dir_upper(fs, node);
+	struct intent intent = {.op = INTENT_RMDIR, .parent = parent, .src = node, .lower = n->flags & NODE_LOWER};
+	snprintf(intent.name, sizeof(intent.name), "%s", name);
+	intent_begin(fs, &intent);
+	if (n->flags & NODE_LOWER) {
 		int dir = dir_lower(fs, parent);
 		rc = dir < 0 ? dir : fs->lower.sys->unlinkat(dir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 		if (rc < 0)
@@ -180,7 +213,6 @@ int fs_rmdir(struct clawfs *fs, uint32_t parent, const char *name)
 			n->mirror = 0;
 		}
 	} else {
-		dir_upper(fs, node);
 		int updir = dir_upper(fs, parent);
 		rc = updir < 0 ? updir : unlinkat(updir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 		if (rc < 0)
@@ -189,6 +221,7 @@ int fs_rmdir(struct clawfs *fs, uint32_t parent, const char *name)
 	dir_touch(fs, parent, n->flags & NODE_LOWER);
 	name_gone(fs, node, parent, name, false);
 out:
+	intent_end(fs, rc, 0);
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
 }

@@ -54,6 +54,37 @@ static int rename_resolve(struct clawfs *fs, struct rename *r)
 	return 0;
 }
 
+/* Says what is about to happen; `ino` of the source on the side of the decisive step. */
+static void intend(struct clawfs *fs, const struct rename *r, bool lower, uint64_t ino, int cls)
+{
+	struct intent intent = {
+		.op = INTENT_RENAME,
+		.parent = r->parent,
+		.new_parent = r->new_parent,
+		.src = r->src,
+		.dst = r->dst,
+		.flags = r->flags,
+		.cls = cls,
+		.lower = lower,
+		.ino = ino,
+	};
+
+	snprintf(intent.name, sizeof(intent.name), "%s", r->name);
+	snprintf(intent.new_name, sizeof(intent.new_name), "%s", r->new_name);
+	intent_begin(fs, &intent);
+}
+
+/* The same for what is in RAM only. */
+static int intend_upper(struct clawfs *fs, const struct rename *r, int updir, int cls)
+{
+	struct stat st;
+
+	if (fstatat(updir, r->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	intend(fs, r, false, st.st_ino, cls);
+	return 0;
+}
+
 static void touch_parents(struct clawfs *fs, const struct rename *r, bool lower)
 {
 	dir_touch(fs, r->parent, lower);
@@ -99,6 +130,9 @@ static int rename_in_ram(struct clawfs *fs, const struct rename *r, enum policy_
 		goto out;
 	if (dst)
 		node_anchor(fs, r->dst);
+	rc = intend_upper(fs, r, updir, (int)cls);
+	if (rc < 0)
+		goto out;
 	/* Everything that can fail, before anything that cannot be undone. */
 	node_ram_remove(ns, r->src);
 	rc = node_name_move(ns, r->src, r->parent, r->name, r->new_parent, r->new_name);
@@ -132,6 +166,7 @@ static int rename_in_ram(struct clawfs *fs, const struct rename *r, enum policy_
 		name_gone(fs, r->dst, r->new_parent, r->new_name, hides);
 	clawfs_check(fs, r->src);
 out:
+	intent_end(fs, rc, 0);
 	if (old_slot)
 		file_put(fs, old_slot);
 	file_put(fs, slot);
@@ -156,6 +191,8 @@ static bool rename_ram_dir(struct clawfs *fs, const struct rename *r, int *rc)
 		return false;
 	int updir = dir_upper(fs, r->parent), new_updir = dir_upper(fs, r->new_parent);
 	*rc = updir < 0 ? updir : new_updir < 0 ? new_updir : 0;
+	if (*rc == 0)
+		*rc = intend_upper(fs, r, updir, -1);
 	if (*rc < 0)
 		return true;
 	node_ram_remove(ns, r->src);
@@ -170,6 +207,7 @@ static bool rename_ram_dir(struct clawfs *fs, const struct rename *r, int *rc)
 			name_gone(fs, r->dst, r->new_parent, r->new_name, false);
 		touch_parents(fs, r, false);
 	}
+	intent_end(fs, *rc, 0);
 	return true;
 }
 
@@ -311,7 +349,7 @@ static void move_mirrors(struct clawfs *fs, const struct mirror_move *m)
 }
 
 /* Open files go on under the class of the new name. */
-static void reclass(struct clawfs *fs, uint32_t node)
+void rename_reclass(struct clawfs *fs, uint32_t node)
 {
 	uint32_t slot = S_ISREG(fs_node(fs, node)->type) ? file_peek(fs, node) : 0;
 
@@ -342,11 +380,7 @@ static int rename_on_lower(struct clawfs *fs, const struct rename *r)
 			return new_updir;
 		if (unlinkat(new_updir, r->new_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			return -errno;
-		if (dst->upper_fd >= 0) {
-			close(dst->upper_fd);
-			ns->dirfds--;
-			dst->upper_fd = -1;
-		}
+		node_close_fd(ns, &dst->upper_fd);
 		dst->mirror = 0;
 	}
 	struct mirror_move mirrors = plan_mirrors(fs, r);
@@ -365,6 +399,7 @@ static int rename_on_lower(struct clawfs *fs, const struct rename *r)
 	rc = mirrors.needed ? announce(fs, &mirrors) : 0;
 	if (rc < 0)
 		return rc;
+	intend(fs, r, true, fs_node(fs, r->src)->lower_ino, -1);
 	rc = node_name_move(ns, r->src, r->parent, r->name, r->new_parent, r->new_name);
 	if (rc == 0 && fs->lower.sys->renameat2(dir, r->name, new_dir, r->new_name, r->flags) < 0) {
 		rc = -errno;
@@ -378,14 +413,15 @@ static int rename_on_lower(struct clawfs *fs, const struct rename *r)
 		else if (r->dst)
 			name_gone(fs, r->dst, r->new_parent, r->new_name, false);
 		fs_node(fs, r->src)->lineage = node_new_lineage(ns);
-		reclass(fs, r->src);
+		rename_reclass(fs, r->src);
 		if (exchange) {
 			fs_node(fs, r->dst)->lineage = node_new_lineage(ns);
-			reclass(fs, r->dst);
+			rename_reclass(fs, r->dst);
 		}
 		touch_parents(fs, r, true);
 		clawfs_check(fs, r->src);
 	}
+	intent_end(fs, rc, 0);
 	if (mirrors.needed)
 		upper_intent_clear(&fs->upper);
 	return rc;

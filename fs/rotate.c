@@ -3,6 +3,8 @@
 #include "fs/life.h"
 #include "fs/listing.h"
 #include "fs/names.h"
+#include "fs/pack.h"
+#include "fs/recover.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -135,6 +137,37 @@ void rotate_complete(struct clawfs *fs, const struct upper_intent *intent)
 			  intent->to, strerror(-rc));
 }
 
+void rotate_takeover(struct clawfs *fs)
+{
+	struct upper_intent *intent = malloc(sizeof(*intent));
+	const char *name;
+
+	if (!intent || !upper_intent_get(&fs->upper, intent) || intent->cut == 0) {
+		free(intent);
+		return;
+	}
+	bool moved = recover_rotation(fs, intent);
+	uint32_t dir = moved ? pack_known_dir(fs, intent->from, &name) : 0;
+	uint32_t node = dir ? node_find(&fs->nodes, dir, name) : 0;
+	if (node) {
+		struct node *n = fs_node(fs, node);
+		if (n->flags & NODE_OWN)
+			node_leave_lower(&fs->nodes, node);
+		n->flags &= ~(uint32_t)NODE_LOWER;
+		if (n->file) {
+			struct file *f = file_at(fs, n->file);
+			file_close_lower(f);
+			/* The upper's new file is found by takeover_look. */
+			f->refs += !place_is_upper(f->place);
+			f->place = PLACE_TAIL;
+			f->flushed = 0;
+			f->cut = intent->cut_after;
+		}
+	}
+	upper_intent_clear(&fs->upper);
+	free(intent);
+}
+
 /* --- whether and where --------------------------------------------------- */
 
 static int see_part(void *arg, const char *name, uint64_t ino, unsigned char type)
@@ -222,6 +255,7 @@ static int move_bytes(struct clawfs *fs, struct rotation *r, const char *name)
 	r->intent.lower_ino = low.st_ino;
 	r->intent.upper_ino = up.st_ino;
 	r->intent.cut = (uint64_t)f->flushed;
+	r->intent.cut_after = f->cut + (uint64_t)f->flushed;
 	int fd = upper_rest(fs, f->fd_up, f->flushed, &work);
 	if (fd < 0)
 		return fd;
@@ -233,8 +267,8 @@ static int move_bytes(struct clawfs *fs, struct rotation *r, const char *name)
 		if (fs->lower.sys->renameat2(dir, r->part.text, dir, name, RENAME_NOREPLACE) < 0)
 			log_error(fs->log, "cannot take back the rotation of %s: %s", r->path, strerror(errno));
 	}
-	upper_intent_clear(&fs->upper);
 	if (rc < 0) {
+		upper_intent_clear(&fs->upper);
 		close(fd);
 		unlinkat(fs->upper.work, work.text, 0);
 		return rc;
@@ -305,6 +339,7 @@ static int cut(struct clawfs *fs, struct rotation *r, msec_t now)
 	if (rc < 0)
 		return rc;
 	book(fs, r, rc, now);
+	upper_intent_clear(&fs->upper);
 	r->size = size;
 	return 0;
 }

@@ -18,7 +18,7 @@
  * and sees none twice if it had read just what was cut off: where somebody follows, the flush that makes a log large
  * enough ends there, and the log is cut if nobody has read on meanwhile; at twice the size it is cut in any case.
  *
- * Between the two renames, on the lower and in the upper, a crash is completed by recover.c: an intent says how much
+ * Between the two renames, on the lower and in the upper, a crash is completed by recover.c, or by the successor: an intent says how much
  * was cut off (upper.h). A power cut in between finds all that was flushed in the part. */
 #ifndef CLAWFS_ROTATE_H
 #define CLAWFS_ROTATE_H
@@ -46,5 +46,7 @@ void rotate_consider(struct clawfs *fs, uint32_t slot, off_t size);
 
 /* The upper's part of a rotation that a crash has interrupted behind the lower's. */
 void rotate_complete(struct clawfs *fs, const struct upper_intent *intent);
+/* In a successor (takeover.h), before it looks at files: completes it, and the tables' part. */
+void rotate_takeover(struct clawfs *fs);
 
 #endif

@@ -32,6 +32,21 @@ static int place_of(struct clawfs *fs, uint32_t node, int *dir, struct log_name 
 	return rc < 0 ? rc : policy_log_packed(name, packed) ? 0 : -ENOENT;
 }
 
+static bool has_packed(struct clawfs *fs, uint32_t node)
+{
+	struct log_name packed;
+	struct stat st;
+	int dir;
+
+	return place_of(fs, node, &dir, &packed) == 0 &&
+	       fs->lower.sys->fstatat(dir, packed.text, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
+bool view_is_stale(struct clawfs *fs, uint32_t node)
+{
+	return view_is(fs, node) && !has_packed(fs, node);
+}
+
 static bool is_measured(const struct node *n, const struct stat *gz)
 {
 	return n->flags & NODE_MEASURED && n->lower_ino == gz->st_ino && n->ctime.tv_sec == gz->st_ctim.tv_sec &&
@@ -150,6 +165,33 @@ static bool is_too_long(struct clawfs *fs, uint32_t node)
 	return fs_node(fs, node)->flags & NODE_MEASURED && fs_node(fs, node)->view_size == TOO_LONG;
 }
 
+void view_takeover(struct clawfs *fs)
+{
+	uint32_t end = shm_table_end(fs->nodes.table);
+
+	for (uint32_t i = NODE_FIRST; i < end; i++) {
+		struct node *n = fs_node(fs, i);
+		const struct name *name = shm_table_is_live(fs->nodes.table, i) && S_ISREG(n->type) && n->name
+						  ? name_at(&fs->nodes, n->name)
+						  : NULL;
+		struct stat st;
+		if (!name || n->flags & NODE_UPPER || !policy_log_is(name->text) ||
+		    !(n->flags & (NODE_PACKED | NODE_OWN)))
+			continue;
+		int dir = dir_lower(fs, name->parent);
+		bool plain = dir >= 0 && fs->lower.sys->fstatat(dir, name->text, &st, AT_SYMLINK_NOFOLLOW) == 0;
+		if (plain && n->flags & NODE_PACKED) {
+			n->flags &= ~(uint32_t)(NODE_PACKED | NODE_MEASURED | NODE_DAMAGED);
+			node_set_lower(&fs->nodes, i, st.st_dev, st.st_ino);
+			if (n->file && file_at(fs, n->file)->place == PLACE_PACKED)
+				file_at(fs, n->file)->place = PLACE_LOWER;
+		} else if (!plain && !(n->flags & NODE_PACKED) && !n->file && has_packed(fs, i)) {
+			node_leave_lower(&fs->nodes, i);
+			n->flags = (n->flags & ~(uint32_t)(NODE_LOWER | NODE_TIMES)) | NODE_PACKED;
+		}
+	}
+}
+
 /* --- open ----------------------------------------------------------------- */
 
 static void say_damaged(struct clawfs *fs, uint32_t node, const char *reason)
@@ -174,10 +216,13 @@ int view_open(struct clawfs *fs, uint32_t slot, bool written)
 		return 0;
 	if (is_too_long(fs, f->node))
 		return -EIO;
-	int rc = place_of(fs, f->node, &dir, &packed);
-	if (rc < 0)
-		return rc;
-	int fd = lower_open_own(&fs->lower, dir, packed.text, O_RDONLY);
+	int rc = 0, fd;
+	if (fs_node(fs, f->node)->flags & NODE_ORPHAN) {
+		fd = lower_reopen(&fs->lower, fs_node(fs, f->node)->lower_fd, O_RDONLY);
+	} else {
+		rc = place_of(fs, f->node, &dir, &packed);
+		fd = rc < 0 ? rc : lower_open_own(&fs->lower, dir, packed.text, O_RDONLY);
+	}
 	if (fd < 0)
 		return fd;
 	rc = zview_create(&fs->lower, fd, NULL, &fs->views[slot], &reason);

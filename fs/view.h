@@ -32,6 +32,8 @@ struct file;
 /* --- tree lock held ------------------------------------------------------ */
 
 bool view_is(struct clawfs *fs, uint32_t node);
+/* A view whose .gz has gone: it is nothing any more. */
+bool view_is_stale(struct clawfs *fs, uint32_t node);
 /* What stat(2) shows; -VIEW_AGAIN when its length must be asked for first. */
 int view_stat(struct clawfs *fs, uint32_t node, struct stat *st);
 /* The lower has no `name`: the node of its view, entered, if there is one. -ENOENT. For writing. */
@@ -53,6 +55,9 @@ ssize_t view_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t
 /* The length, and a descriptor that is the view's; -1 when it is not open. */
 int view_fstat(struct clawfs *fs, uint32_t slot, struct stat *st);
 void view_close(struct clawfs *fs, uint32_t slot);
+
+/* In a successor (takeover.h): views and logs are what the lower says. */
+void view_takeover(struct clawfs *fs);
 
 /* --- no lock held -------------------------------------------------------- */
 
