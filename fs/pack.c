@@ -25,25 +25,43 @@ int pack_find(struct clawfs *fs, const char *path, uint32_t *parent, const char 
 	const char *slash;
 	int rc = 0;
 
+	*parent = 0;
 	while (rc == 0 && (slash = strchr(path, '/'))) {
 		char part[NAME_MAX + 1];
 		size_t len = (size_t)(slash - path);
-		if (len >= sizeof(part))
-			return -ENAMETOOLONG;
+		uint32_t next = 0;
+		if (len >= sizeof(part)) {
+			rc = -ENAMETOOLONG;
+			break;
+		}
 		memcpy(part, path, len);
 		part[len] = '\0';
-		uint32_t next = 0;
 		rc = name_resolve(fs, dir, part, &next);
 		if (rc == 0 && !S_ISDIR(fs_node(fs, next)->type))
 			rc = -ENOENT;
-		dir = next;
+		if (rc == 0)
+			dir = next;
 		path = slash + 1;
 	}
 	if (rc == 0 && !dir_on_lower(fs, dir))
 		rc = -ENOENT;
-	*parent = dir;
 	*name = path;
-	return rc;
+	if (rc < 0) {
+		node_reap(&fs->nodes, dir);
+		return rc;
+	}
+	/* What is done in it must not take it away. */
+	__atomic_add_fetch(&fs_node(fs, dir)->nlookup, 1, __ATOMIC_RELAXED);
+	*parent = dir;
+	return 0;
+}
+
+void pack_leave(struct clawfs *fs, uint32_t parent)
+{
+	if (!parent)
+		return;
+	__atomic_sub_fetch(&fs_node(fs, parent)->nlookup, 1, __ATOMIC_RELAXED);
+	node_reap(&fs->nodes, parent);
 }
 
 int pack_temp_open(struct clawfs *fs, uint32_t parent, struct pack_temp *t)
@@ -195,10 +213,11 @@ static bool is_leftover(struct clawfs *fs, int gz, int log, const struct gzip_st
 	struct gunzip g;
 	uint64_t off = 0;
 	ssize_t n = 0;
-	char *a = malloc((size_t)2 * CHUNK), *b = a + CHUNK;
+	char *a = malloc(CHUNK), *b = malloc(CHUNK);
 
-	if (!a || gunzip_init(&g, &fs->lower, gz, stop) < 0) {
+	if (!a || !b || gunzip_init(&g, &fs->lower, gz, stop) < 0) {
 		free(a);
+		free(b);
 		return false;
 	}
 	bool same = gunzip_peek(&g, &header) == 0 && header.size != GUNZIP_UNKNOWN;
@@ -209,6 +228,7 @@ static bool is_leftover(struct clawfs *fs, int gz, int log, const struct gzip_st
 	same = same && n == 0 && off == header.size;
 	gunzip_fini(&g);
 	free(a);
+	free(b);
 	return same;
 }
 
@@ -298,8 +318,7 @@ static enum pack_found begin(struct packing *k)
 		if (found == PACKED)
 			rc = pack_temp_open(fs, parent, &k->temp);
 	}
-	if (parent)
-		node_reap(&fs->nodes, parent);
+	pack_leave(fs, parent);
 	pthread_rwlock_unlock(&fs->tree);
 	if (rc == -ENOENT || rc == -ENOTDIR)
 		return PACK_GONE;
@@ -343,8 +362,7 @@ static int place(struct packing *k)
 	k->placed = rc == 0;
 	if (rc == 0)
 		dir_touch(fs, parent, true);
-	if (parent)
-		node_reap(&fs->nodes, parent);
+	pack_leave(fs, parent);
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
 }
@@ -372,7 +390,7 @@ static int replace(struct packing *k)
 	if (parent) {
 		inval_entry(fs, parent, k->packed.text);
 		inval_entry(fs, parent, k->name.text);
-		node_reap(&fs->nodes, parent);
+		pack_leave(fs, parent);
 	}
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
@@ -457,8 +475,7 @@ int pack_delete(struct clawfs *fs, const char *path, bool packed, uint32_t part,
 		rc = name_unlink(fs, parent, name, 0);
 	if (rc == 0)
 		inval_entry(fs, parent, name);
-	if (parent)
-		node_reap(&fs->nodes, parent);
+	pack_leave(fs, parent);
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
 }

@@ -66,8 +66,9 @@ int pack_temp_open(struct clawfs *fs, uint32_t parent, struct pack_temp *t);
 /* Removes it, unless it was renamed (`placed`). */
 void pack_temp_close(struct clawfs *fs, struct pack_temp *t, bool placed);
 
-/* The directory node of the path and the name in it. Enters the nodes on the way; give them back with node_reap. Tree
- * lock for writing. -ENOENT, or the lower's error. */
+/* The directory node of the path and the name in it. Enters the nodes on the way, which stay until pack_leave. Tree
+ * lock for writing, for both. -ENOENT, or the lower's error; then `parent` is 0. */
 int pack_find(struct clawfs *fs, const char *path, uint32_t *parent, const char **name);
+void pack_leave(struct clawfs *fs, uint32_t parent);
 
 #endif

@@ -18,8 +18,8 @@
  * and sees none twice if it had read just what was cut off: where somebody follows, the flush that makes a log large
  * enough ends there, and the log is cut if nobody has read on meanwhile; at twice the size it is cut in any case.
  *
- * Between the two renames, on the lower and in the upper, a crash is completed by recover.c, or by the successor: an intent says how much
- * was cut off (upper.h). A power cut in between finds all that was flushed in the part. */
+ * Between the two renames, on the lower and in the upper, a crash is completed by recover.c, or by the successor: an
+ * intent says how much was cut off (upper.h). A power cut in between finds all that was flushed in the part. */
 #ifndef CLAWFS_ROTATE_H
 #define CLAWFS_ROTATE_H
 

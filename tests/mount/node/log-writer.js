@@ -1,7 +1,8 @@
 'use strict';
-// log-writer.js FILE COUNT --who=NAME [--mode=append|plain|reopen] [--gap=MS] [--burst=N]: numbered lines of
+// log-writer.js FILE COUNT --who=NAME [--mode=append|plain|reopen] [--gap=MS] [--burst=N] [--ack=FILE]: numbered lines of
 // one writer, each in one write call. append: one descriptor with O_APPEND; plain: one without, as a shell's ">"
-// leaves it; reopen: open, write, close for each line.
+// leaves it; reopen: open, write, close for each line. With --ack it ends well when a call fails, and leaves there how
+// many lines were acknowledged.
 const fs = require('fs');
 const { args, logLine, sleep } = require('./common.js');
 
@@ -15,9 +16,15 @@ const seed = [...(named.who ?? 'a')].reduce((sum, c) => sum + c.charCodeAt(0), 0
   const flags = mode === 'plain' ? fs.constants.O_WRONLY | fs.constants.O_CREAT : 'a';
   const held = mode === 'reopen' ? undefined : fs.openSync(file, flags);
   for (let n = 0; n < count; n++) {
-    const fd = held ?? fs.openSync(file, 'a');
-    fs.writeSync(fd, `${named.who ?? 'a'} ${n} ${logLine(seed, n)}`);
-    if (held === undefined) fs.closeSync(fd);
+    try {
+      const fd = held ?? fs.openSync(file, 'a');
+      fs.writeSync(fd, `${named.who ?? 'a'} ${n} ${logLine(seed, n)}`);
+      if (named.ack) fs.writeFileSync(named.ack, String(n + 1));
+      if (held === undefined) fs.closeSync(fd);
+    } catch (error) {
+      if (!named.ack) throw error;
+      return;
+    }
     if (named.gap && n % burst === burst - 1) await sleep(Number(named.gap));
   }
   if (held !== undefined) fs.closeSync(held);
