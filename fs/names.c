@@ -1,5 +1,6 @@
 /* Finding and making names. A second name: link.c; removing: remove.c; moving: rename.c. */
 #include "fs/names.h"
+#include "fs/crashpoint.h"
 #include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -77,8 +78,10 @@ int name_give(struct clawfs *fs, uint32_t node, struct stat *st)
 {
 	int rc = node_stat(fs, node, st);
 
-	if (rc == 0)
+	if (rc == 0) {
 		__atomic_add_fetch(&fs_node(fs, node)->nlookup, 1, __ATOMIC_RELAXED);
+		request_gives(node);
+	}
 	return rc;
 }
 
@@ -182,9 +185,11 @@ int name_enter_upper(struct clawfs *fs, uint32_t parent, const char *name, mode_
 		return rc;
 	}
 	struct node *n = fs_node(fs, *node);
+	CRASH_POINT("name: enter upper");
 	n->flags |= NODE_UPPER;
 	n->lineage = node_new_lineage(ns);
 	node_set_ino(ns, *node);
+	CRASH_POINT("name: to the directory");
 	node_ram_add(ns, *node);
 	dir_touch(fs, parent, false);
 	return 0;
@@ -291,6 +296,7 @@ again:
 		rc = name_give(fs, *node, st);
 		given_up = rc < 0;
 	}
+	CRASH_POINT("name: request made");
 	if (rc == 0 && *created)
 		request_made(*node);
 	intent_clear(fs);
@@ -305,6 +311,10 @@ again:
 		if (rc == 0)
 			goto again;
 	}
+	/* What was made is taken back, or the kernel, which was told that it is not there, and we would not agree. It
+	 * holds the directory until we answer: nobody else's file has the name. */
+	if (rc < 0 && *created)
+		fs_unlink(fs, who, parent, name);
 	return rc;
 }
 

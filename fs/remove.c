@@ -1,4 +1,5 @@
 /* Removing names, and what becomes of nodes without one. */
+#include "fs/crashpoint.h"
 #include "fs/names.h"
 #include "fs/view.h"
 #include <errno.h>
@@ -42,7 +43,9 @@ void name_gone(struct clawfs *fs, uint32_t node, uint32_t parent, const char *na
 
 	if (node_in_ram(ns, node))
 		node_ram_remove(ns, node);
+	CRASH_POINT("remove: name");
 	node_name_remove(ns, node, parent, name);
+	CRASH_POINT("remove: nameless");
 	node_nameless(fs, node, hidden);
 }
 
@@ -90,26 +93,30 @@ static int unlink_both(struct clawfs *fs, uint32_t parent, const char *name, uin
 {
 	const struct node *n = fs_node(fs, node);
 	bool upper = n->flags & NODE_UPPER, lower = n->flags & NODE_LOWER;
-	int updir = upper ? dir_upper(fs, parent) : -1, rc = 0;
+	int updir = -1, rc = 0;
 
 	/* The lower first: a crash in between leaves the newer bytes under the name, as they were. The other way
 	 * round the lower's older ones would come back. A tail without its log means nothing to recovery. */
-	if (updir < -1)
-		return updir;
+	if (upper) {
+		updir = dir_upper(fs, parent);
+		if (updir < 0)
+			return updir;
+	}
+	CRASH_POINT("remove: lower");
 	if (lower) {
 		int dir = dir_lower(fs, parent);
 		rc = dir < 0 ? dir : fs->lower.sys->unlinkat(dir, name, 0) < 0 ? -errno : 0;
 		if (rc < 0)
 			return rc;
 	}
-	if (upper) {
+	CRASH_POINT("remove: upper");
+	if (upper && !lower) {
 		rc = upper_hide(&fs->upper, updir, name, hidden);
-		if (rc < 0 && !lower)
-			return rc;
 		if (rc < 0)
-			log_error(fs->log, "%s is removed, but its copy in the upper could not be: %s", name,
-				  strerror(-rc));
+			return rc;
 		upper_discard(&fs->upper, hidden);
+	} else if (upper && unlinkat(updir, name, 0) < 0 && upper_hide(&fs->upper, updir, name, hidden) < 0) {
+		log_error(fs->log, "%s is removed, but its copy in the upper could not be: %s", name, strerror(errno));
 	}
 	return 0;
 }

@@ -124,6 +124,7 @@ place_create() {
 	cp -a "$WORK/template" "$place/card/data"
 	sync -f "$place/card"
 	configuration_up "$name" "$place"
+	warm_up "$DATA"
 	# What clawfs does to a database that it finds at its mount is no part of the load.
 	[ ! -d "$place/mnt" ] || nap 2
 	sync -f "$place/card"
@@ -180,4 +181,7 @@ cat >"$raw/run" <<-END
 	plan	${plan[*]}
 END
 [ ! -t 2 ] || printf '\r\033[K' >&2
-node "$BENCH/report.js" "$raw" "$out"
+node "$BENCH/report.js" "$raw" "$out" || {
+	cp -r "$raw" "$out/raw"
+	die "the report failed; what was measured is in $out/raw"
+}
