@@ -19,6 +19,7 @@ void inval_init(struct clawfs *fs)
 	pthread_mutex_init(&n->lock, NULL);
 	pthread_cond_init(&n->wake, NULL);
 	n->first = n->last = NULL;
+	n->running = n->stop = false;
 }
 
 static struct notice *take(struct inval *n)

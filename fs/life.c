@@ -366,6 +366,8 @@ int life_init(struct clawfs *fs, msec_t now)
 {
 	struct life *l = &fs->life;
 
+	/* It may be the second time: a mount that is made anew. */
+	*l = (struct life){.event_fd = -1, .timer_fd = -1};
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_mutex_init(&l->reviving, NULL);
 	l->end = 1;
