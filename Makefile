@@ -84,6 +84,7 @@ FUZZ_names := policy/logname.c policy/classify.c policy/rules.c policy/nearest.c
 FUZZ_conf := policy/alias.c policy/classify.c policy/config.c policy/conftext.c policy/nearest.c policy/options.c policy/rules.c policy/types.c
 FUZZ_jsonpos := policy/jsonpos.c
 FUZZ_zview := fs/zview.c fs/gunzip.c fs/lower.c
+FUZZ_policy := $(POLICY_SRC)
 FUZZ_recover := $(filter-out fs/main.c,$(FS_SRC)) $(POLICY_SRC)
 CLANG      ?= clang
 FUZZ_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all

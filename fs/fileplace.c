@@ -322,9 +322,10 @@ void file_orphan(struct clawfs *fs, uint32_t slot)
 		if (rc == 0 && fstat(f->fd_up, &st) == 0) {
 			const struct timespec times[2] = {st.st_atim, st.st_mtim};
 			fs->lower.sys->futimens(f->fd_wr, times);
-			file_close_fd(&f->fd_up);
-			f->place = PLACE_LOWER;
 			f->through = true;
+			/* In this order: at each moment a record says where all of it is. */
+			__atomic_store_n(&f->place, PLACE_LOWER, __ATOMIC_RELEASE);
+			file_close_fd(&f->fd_up);
 		}
 	}
 	pthread_mutex_lock(&fs->sched.lock);
