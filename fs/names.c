@@ -313,7 +313,7 @@ again:
 	}
 	/* What was made is taken back, or the kernel, which was told that it is not there, and we would not agree. It
 	 * holds the directory until we answer: nobody else's file has the name. */
-	if (rc < 0 && *created)
+	if (rc < 0 && rc != -EEXIST && *created)
 		fs_unlink(fs, who, parent, name);
 	return rc;
 }
@@ -362,6 +362,7 @@ int fs_mknod(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 {
 	pthread_rwlock_wrlock(&fs->tree);
 	int rc = name_check_absent(fs, parent, name);
+	bool absent = rc == 0;
 	if (rc < 0)
 		goto out;
 	enum policy_class cls = S_ISREG(mode) ? file_classify(fs, parent, name) : CLASS_THROUGH;
@@ -393,6 +394,8 @@ int fs_mknod(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 	intent_end(fs, rc, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
+	if (rc < 0 && rc != -EEXIST && absent)
+		fs_unlink(fs, who, parent, name);
 	return rc;
 }
 
@@ -401,6 +404,7 @@ int fs_symlink(struct clawfs *fs, struct caller who, const char *target, uint32_
 {
 	pthread_rwlock_wrlock(&fs->tree);
 	int rc = name_check_absent(fs, parent, name);
+	bool absent = rc == 0;
 	if (rc < 0)
 		goto out;
 	intent_make(fs, parent, name, dir_on_lower(fs, parent));
@@ -424,6 +428,8 @@ int fs_symlink(struct clawfs *fs, struct caller who, const char *target, uint32_
 	intent_end(fs, rc, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
+	if (rc < 0 && rc != -EEXIST && absent)
+		fs_unlink(fs, who, parent, name);
 	return rc;
 }
 
@@ -434,6 +440,7 @@ int fs_mkdir(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 
 	pthread_rwlock_wrlock(&fs->tree);
 	int rc = name_check_absent(fs, parent, name);
+	bool absent = rc == 0;
 	if (rc < 0)
 		goto out;
 	bool ram = !dir_on_lower(fs, parent);
@@ -460,5 +467,7 @@ int fs_mkdir(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 	intent_end(fs, rc, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
+	if (rc < 0 && rc != -EEXIST && absent)
+		fs_rmdir(fs, parent, name);
 	return rc;
 }
