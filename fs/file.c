@@ -1,5 +1,6 @@
 #include "fs/fileimpl.h"
 #include "fs/fs.h"
+#include "fs/observe.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -98,7 +99,7 @@ void file_put(struct clawfs *fs, uint32_t slot)
 		if (f->fd_wr != f->fd_rd)
 			file_close_fd(&f->fd_wr);
 		file_close_fd(&f->fd_rd);
-		file_close_fd(&f->fd_up);
+		file_close_upper(fs, f);
 		pthread_rwlock_destroy(&f->lock);
 		__atomic_store_n(&fs_node(fs, f->node)->file, 0, __ATOMIC_RELEASE);
 		shm_table_free(fs->files, slot);
@@ -296,6 +297,8 @@ void file_close(struct clawfs *fs, struct handle *h, msec_t now)
 	bool quiet = f->writers == 0;
 	pthread_mutex_unlock(&fs->attach);
 	bool passed = f->io == FILE_IO_PASSED;
+	if (f->io == FILE_IO_UPPER && acc != O_RDONLY)
+		observe_look(fs, h->file, now);
 	if (last) {
 		passthrough_detach(fs, f);
 		file_close_lower(f);
@@ -341,7 +344,11 @@ const char *file_check(struct clawfs *fs, uint32_t slot)
 		return "F4";
 	if (f->place == PLACE_TAIL && f->flushed > 0 && readers && f->fd_rd < 0)
 		return "F4";
-	if (f->io == FILE_IO_PASSED ? !f->through || f->place != PLACE_LOWER || f->backing <= 0 : f->backing != 0)
+	if (f->io == FILE_IO_PASSED  ? !f->through || f->place != PLACE_LOWER || f->backing <= 0
+	    : f->io == FILE_IO_UPPER ? f->place == PLACE_LOWER || f->backing <= 0 || f->backing != f->seen.backing
+				     : f->backing != 0)
 		return "F6";
+	if (f->filled && f->place != PLACE_TAIL)
+		return "F7";
 	return NULL;
 }

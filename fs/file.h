@@ -13,7 +13,9 @@
  *   F4 readers > 0 implies a descriptor to read every byte from: fd_rd when place is LOWER, or when it
  *      is TAIL and flushed > 0; writers > 0, place LOWER and `through` implies fd_wr
  *   F5 `through` and policy CLEAN: place LOWER
- *   F6 FILE_IO_PASSED: `through`, place LOWER, backing > 0; else backing == 0
+ *   F6 FILE_IO_PASSED: `through`, place LOWER, backing > 0; FILE_IO_UPPER: place not LOWER, backing > 0,
+ *      and fd_up stays the file it is until the last handle is closed; else backing == 0
+ *   F7 `filled`: place TAIL; the pages before `flushed` lie in the upper too
  *
  * Transitions: file_raise (LOWER -> TAIL, WHOLE) on the first write of a
  * cached class; file_settle (-> LOWER, or WHOLE -> TAIL) when a flush left
@@ -35,9 +37,18 @@ struct handle;
 enum file_place { PLACE_LOWER, PLACE_TAIL, PLACE_WHOLE };
 
 /* How the kernel reaches the content for open handles; see fs/passthrough.h. */
-enum file_io { FILE_IO_NONE, FILE_IO_DAEMON, FILE_IO_PASSED };
+enum file_io { FILE_IO_NONE, FILE_IO_DAEMON, FILE_IO_PASSED, FILE_IO_UPPER };
 
 #define FILES_MAX (1u << 20)
+
+/* What the last look at an upper file that is written past us has found; see observe.h. */
+struct observed {
+	off_t size;
+	struct timespec mtime;
+	msec_t at;   /* of the look */
+	int watch;   /* inotify's, while the next write is waited for; 0 */
+	int backing; /* the kernel's id of fd_up, once it had one; 0 */
+};
 
 struct file {
 	pthread_rwlock_t lock;
@@ -53,12 +64,15 @@ struct file {
 	enum file_io io;
 	bool through; /* of no cached class, or materialised */
 	bool orphan;  /* the node has no name left */
+	bool filled;  /* what was flushed of a tail is in the upper too */
+	bool foreign; /* a program that outlived its mount still writes the upper file; see observe.h */
 	int fd_rd;    /* on the lower; -1 */
 	int fd_wr;    /* on the lower; -1 */
 	int fd_up;    /* in the upper; -1 */
 	off_t flushed;
 	uint64_t marked;  /* inode of fd_up while before/ has a mark for it; 0 */
 	uint64_t version; /* counts changes of content */
+	struct observed seen;
 	/* sched lock */
 	struct policy_file policy;
 	uint64_t ram;

@@ -11,6 +11,10 @@ int file_fallocate(struct clawfs *fs, uint32_t slot, int mode, off_t off, off_t 
 	struct db_io db;
 	int rc = file_materialise(fs, slot, now);
 
+	/* posix_fallocate(3) does without. */
+	if (rc == -EBUSY)
+		return -EOPNOTSUPP;
+
 	if (rc == 0)
 		rc = db_change_begin(fs, f->node, NULL, 0, off, &db);
 	if (rc < 0)

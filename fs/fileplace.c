@@ -1,5 +1,6 @@
 #include "fs/fileimpl.h"
 #include "fs/fs.h"
+#include "fs/observe.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,7 +10,9 @@
 
 void file_account(struct clawfs *fs, struct file *f, off_t size)
 {
-	sched_account(fs, f, (uint64_t)(size - (f->place == PLACE_TAIL ? PAGE_FLOOR(f->flushed) : 0)));
+	bool holes = f->place == PLACE_TAIL && !f->filled;
+
+	sched_account(fs, f, (uint64_t)(size - (holes ? PAGE_FLOOR(f->flushed) : 0)));
 }
 
 void file_adopt(struct clawfs *fs, uint32_t slot, enum file_place place, off_t flushed, int fd_up)
@@ -111,8 +114,68 @@ int file_renew(struct clawfs *fs, uint32_t slot)
 	rc = place_upper(fs, slot, rc, fd, &work, updir, name);
 	if (rc < 0)
 		return rc;
-	close(f->fd_up);
+	file_close_upper(fs, f);
 	f->fd_up = fd;
+	return 0;
+}
+
+void file_close_upper(struct clawfs *fs, struct file *f)
+{
+	observe_forget(fs, f);
+	file_close_fd(&f->fd_up);
+}
+
+/* That was ours, not the application's: the mtime stays, unless it was written meanwhile. */
+static void keep_mtime(struct clawfs *fs, struct file *f, const struct stat *before)
+{
+	const struct timespec times[2] = {before->st_atim, before->st_mtim};
+	const struct timespec current[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
+	struct stat after;
+
+	if (futimens(f->fd_up, times) < 0)
+		log_warn(fs->log, "cannot keep the times of a file in the upper: %s", strerror(errno));
+	else if (f->io == FILE_IO_UPPER && fstat(f->fd_up, &after) == 0 && after.st_size != before->st_size)
+		futimens(f->fd_up, current);
+}
+
+int file_fill(struct clawfs *fs, uint32_t slot)
+{
+	struct file *f = file_at(fs, slot);
+	off_t head = PAGE_FLOOR(f->flushed);
+	struct stat st;
+	int rc = 0;
+
+	if (f->place != PLACE_TAIL || f->filled)
+		return 0;
+	if (head > 0) {
+		rc = file_open_lower(fs, f, true, false, true);
+		if (rc == 0 && fstat(f->fd_up, &st) < 0)
+			rc = -errno;
+		if (rc == 0)
+			rc = file_copy_bytes(&fs->lower, f->fd_rd, f->fd_up, head);
+		if (rc < 0) {
+			fallocate(f->fd_up, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, head);
+			return rc;
+		}
+		keep_mtime(fs, f, &st);
+	}
+	f->filled = true;
+	pthread_mutex_lock(&fs->sched.lock);
+	file_account(fs, f, file_fd_size(f->fd_up));
+	pthread_mutex_unlock(&fs->sched.lock);
+	return 0;
+}
+
+int file_make_whole(struct clawfs *fs, uint32_t slot)
+{
+	struct file *f = file_at(fs, slot);
+	int rc = file_fill(fs, slot);
+
+	if (rc < 0 || f->place != PLACE_TAIL)
+		return rc;
+	f->filled = false;
+	f->place = PLACE_WHOLE;
+	f->flushed = 0;
 	return 0;
 }
 
@@ -185,8 +248,9 @@ static void drop_file(struct clawfs *fs, uint32_t slot)
 		return;
 	}
 	file_unmark(fs, slot);
-	file_close_fd(&f->fd_up);
+	file_close_upper(fs, f);
 	f->place = PLACE_LOWER;
+	f->filled = false;
 	f->flushed = 0;
 	n->flags &= ~(uint32_t)NODE_UPPER;
 	pthread_mutex_lock(&fs->sched.lock);
@@ -202,13 +266,19 @@ void file_punch(struct clawfs *fs, uint32_t slot)
 
 	struct stat st;
 
+	if (f->filled) {
+		pthread_mutex_lock(&fs->attach);
+		bool read = f->io == FILE_IO_UPPER && f->readers > 0;
+		pthread_mutex_unlock(&fs->attach);
+		/* They read all of it there. */
+		if (read)
+			return;
+		f->filled = false;
+	}
 	if (hole == 0 || fstat(f->fd_up, &st) < 0 ||
 	    fallocate(f->fd_up, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, hole) < 0)
 		return;
-	/* That was ours, not the application's: its mtime stays. */
-	const struct timespec times[2] = {st.st_atim, st.st_mtim};
-	if (futimens(f->fd_up, times) < 0)
-		log_warn(fs->log, "cannot keep the times of a file in the upper: %s", strerror(errno));
+	keep_mtime(fs, f, &st);
 	pthread_mutex_lock(&fs->sched.lock);
 	file_account(fs, f, file_fd_size(f->fd_up));
 	pthread_mutex_unlock(&fs->sched.lock);
@@ -229,7 +299,8 @@ void file_settle(struct clawfs *fs, uint32_t slot)
 	pthread_mutex_unlock(&fs->attach);
 	if (!clean || f->orphan || f->place == PLACE_LOWER)
 		goto out;
-	if (written && !f->through && !tight) {
+	/* Nor can it leave while the kernel takes handles there. */
+	if ((written && !f->through && !tight) || f->io == FILE_IO_UPPER || observe_is_foreign(f)) {
 		/* While it is open for writing the upper is its place; what
 		 * the lower has need not be held twice. */
 		if (class_is_tail(f->cls) && f->place == PLACE_WHOLE &&
@@ -289,6 +360,7 @@ void file_orphan(struct clawfs *fs, uint32_t slot)
 	} else if (!open) {
 		/* Nobody reads it any more, but a stat through an O_PATH
 		 * descriptor is still possible until the kernel forgets it. */
+		observe_forget(fs, f);
 		if (n->lower_fd < 0) {
 			n->lower_fd = f->fd_up;
 			fs->nodes.dirfds++;
@@ -296,8 +368,9 @@ void file_orphan(struct clawfs *fs, uint32_t slot)
 		}
 		file_close_fd(&f->fd_up);
 		f->place = PLACE_LOWER;
+		f->filled = false;
 		f->through = true;
-	} else if (f->place == PLACE_TAIL && f->flushed > 0) {
+	} else if (f->place == PLACE_TAIL && f->flushed > 0 && f->io != FILE_IO_UPPER) {
 		/* One piece again, in the nameless lower file: a forgotten
 		 * writer of a deleted log must not fill the RAM. */
 		off_t size = file_fd_size(f->fd_up);
@@ -312,8 +385,9 @@ void file_orphan(struct clawfs *fs, uint32_t slot)
 		if (rc == 0 && fstat(f->fd_up, &st) == 0) {
 			const struct timespec times[2] = {st.st_atim, st.st_mtim};
 			fs->lower.sys->futimens(f->fd_wr, times);
-			file_close_fd(&f->fd_up);
+			file_close_upper(fs, f);
 			f->place = PLACE_LOWER;
+			f->filled = false;
 			f->through = true;
 		}
 	}
@@ -337,13 +411,15 @@ void file_reclass(struct clawfs *fs, uint32_t slot, enum policy_class cls)
 	pthread_rwlock_wrlock(&f->lock);
 	f->cls = cls;
 	/* What the kernel writes past us stays where it is until it is closed. */
-	f->through = !class_is_cached(cls) || fs_node(fs, f->node)->flags & NODE_ORPHAN || fs_node(fs, f->node)->db ||
-		     f->io == FILE_IO_PASSED;
+	f->through = f->io != FILE_IO_UPPER && (!class_is_cached(cls) || fs_node(fs, f->node)->flags & NODE_ORPHAN ||
+						fs_node(fs, f->node)->db || f->io == FILE_IO_PASSED);
 	/* The lower has another file of this name, or the class wants it
 	 * replaced in one piece; everything is in the upper, so it is whole. */
 	if (f->place == PLACE_TAIL && f->flushed == 0 &&
-	    (!class_is_tail(cls) || fs_node(fs, f->node)->flags & NODE_LOWER))
+	    (!class_is_tail(cls) || fs_node(fs, f->node)->flags & NODE_LOWER)) {
 		f->place = PLACE_WHOLE;
+		f->filled = false;
+	}
 	if (f->place == PLACE_LOWER && file_open_needed(fs, f, true) < 0)
 		log_warn(fs->log, "an open file was renamed and can no longer be written; open it again");
 	pthread_rwlock_unlock(&f->lock);

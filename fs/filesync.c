@@ -1,6 +1,7 @@
 #include "fs/epoch.h"
 #include "fs/fileimpl.h"
 #include "fs/fs.h"
+#include "fs/observe.h"
 #include "fs/serve.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -53,6 +54,9 @@ int file_sync(struct clawfs *fs, uint32_t slot, struct handle *h, bool data_only
 	int known = db_fsync(fs, f->node, data_only, now);
 	if (known)
 		return known < 0 ? known : 0;
+	pthread_rwlock_wrlock(&f->lock);
+	observe_look(fs, slot, now);
+	pthread_rwlock_unlock(&f->lock);
 	pthread_rwlock_rdlock(&f->lock);
 	if (f->place != PLACE_LOWER) {
 		bool orphan = f->orphan;
@@ -99,7 +103,7 @@ static int spill_orphan(struct clawfs *fs, uint32_t slot)
 				close(fd);
 			} else {
 				file_close_lower(f);
-				file_close_fd(&f->fd_up);
+				file_close_upper(fs, f);
 				f->fd_rd = f->fd_wr = fd;
 				struct node *n = fs_node(fs, f->node);
 				if (n->lower_fd < 0) {
@@ -127,6 +131,11 @@ int file_materialise(struct clawfs *fs, uint32_t slot, msec_t now)
 	for (int i = 0; i < TRIES; i++) {
 		pthread_rwlock_rdlock(&fs->tree);
 		pthread_rwlock_wrlock(&f->lock);
+		if (f->io == FILE_IO_UPPER || f->foreign) {
+			pthread_rwlock_unlock(&f->lock);
+			pthread_rwlock_unlock(&fs->tree);
+			return -EBUSY;
+		}
 		f->through = true;
 		bool orphan = f->orphan;
 		bool done = f->place == PLACE_LOWER;

@@ -28,6 +28,7 @@
 #include "fs/log.h"
 #include "fs/lower.h"
 #include "fs/node.h"
+#include "fs/observe.h"
 #include "fs/passthrough.h"
 #include "fs/sched.h"
 #include "fs/stats.h"
@@ -62,6 +63,7 @@ struct clawfs {
 	struct fuse_session *session;
 	struct passthrough passthrough;
 	struct device device;
+	struct observer observer;
 	struct serve *serve; /* while requests are served; NULL */
 	dev_t mount_dev;     /* st_dev of what is mounted; 0 before */
 	int live_fd;	     /* where to say that the mount is live; -1 */

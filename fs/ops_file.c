@@ -93,9 +93,14 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fi->fh = index;
 	/* A round trip that few files need. */
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY || !file_wants_flush(fs, slot);
+	struct passthrough_open how = {0};
+	if (rc == 0) {
+		how = passthrough_attach(fs, slot, fi->flags);
+		rc = how.error;
+	}
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
-	if (rc < 0 || passthrough_reply_open(req, fi, passthrough_attach(fs, slot, fi->flags)) < 0) {
+	if (rc < 0 || passthrough_reply_open(req, fi, how) < 0) {
 		file_close(fs, handle_at(fs, index), clock_now());
 		shm_table_free(fs->handles, index);
 	}
@@ -121,8 +126,10 @@ static void reply_create(fuse_req_t req, uint32_t node, uint32_t slot, const str
 		rc = truncate_opened(req, node, index);
 	fi->fh = index;
 	struct passthrough_open how = {0};
-	if (rc == 0)
+	if (rc == 0) {
 		how = passthrough_attach(fs, slot, fi->flags);
+		rc = how.error;
+	}
 	e.attr_timeout = attr_seconds(fs, node);
 	/* A round trip that few files need. */
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY || !file_wants_flush(fs, slot);

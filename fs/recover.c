@@ -101,6 +101,8 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 	int restored = upper_restore(&fs->upper, up->st_ino, updir, name);
 	if (restored == 1 && fstatat(updir, name, &now, AT_SYMLINK_NOFOLLOW) < 0)
 		restored = -errno;
+	/* A program that outlived its mount. */
+	bool written = restored >= 0 && observe_has_writer(updir, name);
 	int fd = restored < 0 ? -1 : open_upper(updir, name);
 
 	if (fd < 0) {
@@ -117,7 +119,9 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 		useless = "it is the tail of a log that the lower has no more";
 	} else if (tail) {
 		flushed = low.st_size;
-		if (now.st_size <= flushed)
+		if (written && now.st_size == flushed)
+			useless = NULL;
+		else if (now.st_size <= flushed)
 			useless = "";
 		else if (!tail_is_real(fd, flushed))
 			useless = "it was being cut, the lower has all of it";
@@ -149,6 +153,8 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 	bool fresh_log = class_is_tail(cls) && !has_lower;
 	file_adopt(fs, slot, tail || fresh_log ? PLACE_TAIL : PLACE_WHOLE, flushed, fd);
 	struct file *f = file_at(fs, slot);
+	if (written)
+		observe_adopt(fs, slot);
 	pthread_mutex_lock(&fs->sched.lock);
 	/* Of a volatile file the lower has one only if it was asked to be durable. */
 	policy_file_replace(&f->policy, has_lower && cls == CLASS_VOLATILE ? CLASS_STATE : cls, NULL, r->now);

@@ -2,6 +2,7 @@
  * (`sessions.json.PID.UUID.tmp`) takes a name of a cached class, which is one
  * rename in the upper and nothing on the lower. Everything else first brings
  * what it touches onto the lower and then renames there. */
+#include "fs/fileimpl.h"
 #include "fs/names.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -173,6 +174,38 @@ static bool rename_ram_dir(struct clawfs *fs, const struct rename *r, int *rc)
 
 /* --- on the lower -------------------------------------------------------- */
 
+/* A file that the kernel writes past us, in the upper: there it stays, under its new name too. */
+static bool is_pinned(struct clawfs *fs, uint32_t node)
+{
+	uint32_t slot = node && S_ISREG(fs_node(fs, node)->type) ? file_peek(fs, node) : 0;
+	bool pinned = false;
+
+	if (!slot)
+		return false;
+	struct file *f = file_at(fs, slot);
+	pthread_rwlock_rdlock(&f->lock);
+	pinned = f->place != PLACE_LOWER && (f->io == FILE_IO_UPPER || f->foreign);
+	pthread_rwlock_unlock(&f->lock);
+	file_put(fs, slot);
+	return pinned;
+}
+
+/* The upper has no tail of what is no log. */
+static int unfit_tail(struct clawfs *fs, const struct rename *r)
+{
+	int rc = 0;
+
+	if (class_is_tail(file_classify(fs, r->new_parent, r->new_name)))
+		return 0;
+	uint32_t slot = file_peek(fs, r->src);
+	struct file *f = file_at(fs, slot);
+	pthread_rwlock_wrlock(&f->lock);
+	rc = file_make_whole(fs, slot);
+	pthread_rwlock_unlock(&f->lock);
+	file_put(fs, slot);
+	return rc;
+}
+
 static bool is_mirrored(struct clawfs *fs, uint32_t node)
 {
 	return node && S_ISDIR(fs_node(fs, node)->type) &&
@@ -227,6 +260,17 @@ static int rename_prepare(struct clawfs *fs, const struct rename *r, uint32_t *s
 	for (int i = 2; i < 4; i++) {
 		if (!nodes[i] || !(fs_node(fs, nodes[i])->flags & NODE_UPPER))
 			continue;
+		if (is_pinned(fs, nodes[i])) {
+			if (r->flags & RENAME_EXCHANGE)
+				return -EBUSY;
+			/* What is replaced needs nothing; what moves must be on the lower, to be moved there. */
+			if (i == 3 || fs_node(fs, nodes[i])->flags & NODE_OWN) {
+				int rc = i == 2 ? unfit_tail(fs, r) : 0;
+				if (rc < 0)
+					return rc;
+				continue;
+			}
+		}
 		*slot = file_peek(fs, nodes[i]);
 		return *slot ? 0 : -EXDEV;
 	}
@@ -248,7 +292,8 @@ struct mirror_move {
 
 static struct mirror_move plan_mirrors(struct clawfs *fs, const struct rename *r)
 {
-	bool src = is_mirrored(fs, r->src), dst = r->flags & RENAME_EXCHANGE && is_mirrored(fs, r->dst);
+	bool src = is_mirrored(fs, r->src) || is_pinned(fs, r->src),
+	     dst = r->flags & RENAME_EXCHANGE && is_mirrored(fs, r->dst);
 	struct mirror_move m = {
 		.needed = src || dst,
 		.from_parent = r->parent,
@@ -360,9 +405,15 @@ static int rename_on_lower(struct clawfs *fs, const struct rename *r)
 	int dir = dir_lower(fs, r->parent), new_dir = dir_lower(fs, r->new_parent);
 	if (dir < 0 || new_dir < 0)
 		return dir < 0 ? dir : new_dir;
-	rc = mirrors.needed ? announce(fs, &mirrors) : 0;
+	struct upper_work hidden;
+	bool hide = r->dst && !exchange && fs_node(fs, r->dst)->flags & NODE_UPPER;
+	int new_updir = hide ? dir_upper(fs, r->new_parent) : -1;
+	rc = hide ? new_updir < 0 ? new_updir : upper_hide(&fs->upper, new_updir, r->new_name, &hidden) : 0;
 	if (rc < 0)
 		return rc;
+	rc = mirrors.needed ? announce(fs, &mirrors) : 0;
+	if (rc < 0)
+		goto out_hidden;
 	rc = node_name_move(ns, r->src, r->parent, r->name, r->new_parent, r->new_name);
 	if (rc == 0 && fs->lower.sys->renameat2(dir, r->name, new_dir, r->new_name, r->flags) < 0) {
 		rc = -errno;
@@ -386,6 +437,11 @@ static int rename_on_lower(struct clawfs *fs, const struct rename *r)
 	}
 	if (mirrors.needed)
 		upper_intent_clear(&fs->upper);
+out_hidden:
+	if (hide && rc < 0)
+		upper_unhide(&fs->upper, &hidden, new_updir, r->new_name);
+	else if (hide)
+		upper_discard(&fs->upper, &hidden);
 	return rc;
 }
 
@@ -443,6 +499,9 @@ int fs_rename(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		if (!slot)
 			return rc;
 		rc = file_materialise(fs, slot, now);
+		/* Pinned to the upper, it need only be on the lower as well. */
+		if (rc == -EBUSY)
+			rc = file_sync(fs, slot, NULL, true, now);
 		file_put(fs, slot);
 		if (rc < 0)
 			return rc;

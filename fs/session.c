@@ -186,7 +186,10 @@ static int serve(struct clawfs *fs)
 		if (rc == 0)
 			rc = steward_start(fs);
 		if (rc == 0)
+			rc = observe_start(fs);
+		if (rc == 0)
 			rc = serve_run(fs);
+		observe_stop(fs);
 		signals_stop(&signals);
 	}
 	return rc;
@@ -327,7 +330,8 @@ static int run(struct clawfs *fs, const struct options *opt)
 out_session:
 	fuse_session_destroy(fs->session);
 out_fs:
-	keep = fs->left_out > 0;
+	/* Nor is it taken from programs that go on writing there. */
+	keep = fs->left_out + observe_left(fs) > 0;
 	clawfs_fini(fs);
 	lower_temp_remove(&fs->lower);
 	/* What was found here and not flushed stays for the next mount. */
