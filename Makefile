@@ -37,7 +37,7 @@ CTL_OBJ    := $(CTL_SRC:%.c=$(BUILD)/obj/%.o)
 C_FILES     = $(wildcard policy/*.[ch] fs/*.[ch] tests/*/*.[ch] tools/*/*.[ch])
 
 .DEFAULT_GOAL := all
-.PHONY: help deps deps-build all run bench bench-build bench-ops test unit fuzz fuzz-replay model mount crash asan tsan valgrind lint format install uninstall clean
+.PHONY: help deps deps-build all run bench bench-build bench-ops bench-scale test unit fuzz fuzz-replay model mount crash asan tsan valgrind lint format install uninstall clean
 .DELETE_ON_ERROR:
 # Test tiers share mounts, loop devices and a small machine: one after the other.
 .NOTPARALLEL: test asan tsan
@@ -95,7 +95,7 @@ fuzz-replay: $(FUZZ_BIN) ## the fuzz targets on their corpora, seconds
 model: $(BUILD)/clawfs $(BUILD)/model ## random operations on a mount and on a plain directory, compared
 	tests/model/run.sh $(BUILD)/clawfs $(BUILD)/model
 
-mount: $(BUILD)/clawfs $(BUILD)/clawfsctl ## real mounts, real programs
+mount: $(BUILD)/clawfs $(BUILD)/clawfsctl $(BENCH_BIN) ## real mounts, real programs
 	tests/mount/run.sh $(BUILD)/clawfs
 
 KILLS       ?= 100
@@ -128,6 +128,9 @@ bench: bench-build ## the mixed load on clawfs and on what one could use instead
 
 bench-ops: bench-build ## single operations, and the FUSE requests of each (as root)
 	@tools/bench/ops.sh $(BUILD) $(BENCH)
+
+bench-scale: bench-build ## what a directory of 1, 10 and 100 times as much costs (as root)
+	@tools/bench/scale.sh $(BUILD) $(BENCH)
 
 lint: all ## compiler analyzers, clang-tidy, cppcheck, layout, what policy/ imports
 	tools/lint.sh $(BUILD)
@@ -182,7 +185,7 @@ $(BUILD)/model: $(MODEL_SRC) $(BUILD)/.flags
 	@$(CC) $(STD) $(WARN) -O1 -g $(MODEL_SRC) -o $@
 
 # What each program of the benchmark links, besides itself.
-BENCH_load     := plan run check watch content appio memory series die
+BENCH_load     := plan run check scale watch content appio memory series die
 BENCH_ops      := ops_table trace content appio memory series die
 BENCH_slowcard := die
 bench_objects   = $(patsubst %,$(BUILD)/obj/tools/bench/%.o,$(1) $(BENCH_$(1)))
@@ -217,5 +220,4 @@ $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard fs/*.[ch] policy/*.[ch])
 	@$(CLANG) $(STD) $(WARN) $(FUZZ_FLAGS) $< $(FUZZ_$*) -o $@ -lz -lpthread
 
 -include $(patsubst tools/%.c,$(BUILD)/obj/tools/%.d,$(wildcard tools/bench/*.c))
--include $(POLICY_OBJ:.o=.d) $(FS_OBJ:.o=.d) $(UNIT_BIN:=.d)
 -include $(POLICY_OBJ:.o=.d) $(FS_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT_BIN:=.d)

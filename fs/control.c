@@ -1,5 +1,8 @@
 #include "fs/control.h"
+#include "fs/blockdev.h"
 #include "fs/dirty.h"
+#include "fs/gauge.h"
+#include "fs/metrics.h"
 #include "fs/reload.h"
 #include <dirent.h>
 #include <errno.h>
@@ -14,12 +17,19 @@ static const struct {
 	[NODE_CTL_DIR] = {CONTROL_DIR, S_IFDIR | 0555},	  [NODE_CTL_STATS] = {"stats", S_IFREG | 0440},
 	[NODE_CTL_JSON] = {"stats.json", S_IFREG | 0440}, [NODE_CTL_CONFIG] = {"config", S_IFREG | 0440},
 	[NODE_CTL_CONTROL] = {"control", S_IFREG | 0600}, [NODE_CTL_DIRTY] = {"dirty", S_IFREG | 0400},
+	[NODE_CTL_METRICS] = {"metrics", S_IFREG | 0440}, [NODE_CTL_HISTORY] = {"history", S_IFREG | 0440},
 };
+_Static_assert(sizeof(entries) / sizeof(*entries) == NODE_CTL_END, "a name for each");
 
-uint32_t control_find(const char *name)
+static bool is_there(const struct clawfs *fs, uint32_t node)
+{
+	return fs->config.metrics || (node != NODE_CTL_METRICS && node != NODE_CTL_HISTORY);
+}
+
+uint32_t control_find(const struct clawfs *fs, const char *name)
 {
 	for (uint32_t i = NODE_CTL_STATS; i < NODE_CTL_END; i++)
-		if (strcmp(entries[i].name, name) == 0)
+		if (is_there(fs, i) && strcmp(entries[i].name, name) == 0)
 			return i;
 	return 0;
 }
@@ -38,71 +48,17 @@ void control_stat(struct clawfs *fs, uint32_t node, struct stat *st)
 	st->st_atim = st->st_mtim = st->st_ctim = clock_stamp();
 }
 
-struct listing *control_list(void)
+struct listing *control_list(const struct clawfs *fs)
 {
 	struct listing *list = listing_create();
 	bool ok = list && listing_add(list, ".", NODE_CTL_DIR, DT_DIR) && listing_add(list, "..", NODE_ROOT, DT_DIR);
 
 	for (uint32_t i = NODE_CTL_STATS; ok && i < NODE_CTL_END; i++)
-		ok = listing_add(list, entries[i].name, i, DT_REG);
+		ok = !is_there(fs, i) || listing_add(list, entries[i].name, i, DT_REG);
 	if (ok)
 		return list;
 	listing_destroy(list);
 	return NULL;
-}
-
-/* --- what is in RAM right now -------------------------------------------- */
-
-struct gauge {
-	uint64_t files;
-	uint64_t dirty_bytes;
-	msec_t oldest; /* first change that the lower misses; MSEC_NEVER */
-};
-
-static void read_gauges(struct clawfs *fs, struct gauge gauge[CLASS_COUNT], uint64_t *used, int *error)
-{
-	uint32_t end = shm_table_end(fs->files);
-
-	for (int c = 0; c < CLASS_COUNT; c++)
-		gauge[c] = (struct gauge){.oldest = MSEC_NEVER};
-	for (uint32_t i = 1; i < end; i++) {
-		const struct file *f = file_at(fs, i);
-		pthread_mutex_lock(&fs->attach);
-		pthread_mutex_lock(&fs->sched.lock);
-		if (f->refs > 0 && f->ram + (f->policy.state != POLICY_CLEAN) > 0) {
-			struct gauge *g = &gauge[f->policy.cls];
-			g->files++;
-			g->dirty_bytes += f->ram;
-			g->oldest = msec_min(g->oldest, msec_min(f->policy.first, f->policy.in_flight_first));
-		}
-		pthread_mutex_unlock(&fs->sched.lock);
-		pthread_mutex_unlock(&fs->attach);
-	}
-	pthread_mutex_lock(&fs->sched.lock);
-	*used = fs->sched.used;
-	*error = fs->sched.error;
-	pthread_mutex_unlock(&fs->sched.lock);
-}
-
-/* Of all classes, what waits for a flush: 0 dirty bytes means that a power cut
- * costs nothing. Volatile files wait for none. */
-static struct gauge gauge_sum(const struct gauge gauge[])
-{
-	struct gauge all = {.oldest = MSEC_NEVER};
-
-	for (int c = 0; c < CLASS_COUNT; c++) {
-		all.files += gauge[c].files;
-		if (c == CLASS_VOLATILE)
-			continue;
-		all.dirty_bytes += gauge[c].dirty_bytes;
-		all.oldest = msec_min(all.oldest, gauge[c].oldest);
-	}
-	return all;
-}
-
-static int64_t gauge_age(const struct gauge *g, msec_t now)
-{
-	return g->oldest == MSEC_NEVER || g->oldest > now ? 0 : now - g->oldest;
 }
 
 /* --- text ---------------------------------------------------------------- */
@@ -152,19 +108,68 @@ static void text_flushes(struct listing *out, const struct stats_class stats[])
 	}
 }
 
+/* What the device has counted since the mount, beside what we have. */
+static bool blockdev_since_mount(const struct clawfs *fs, struct blockdev *d, char name[BLOCKDEV_NAME_MAX])
+{
+	struct blockdev now;
+
+	*d = (struct blockdev){0};
+	blockdev_name(fs->lower.dev, name);
+	if (!fs->blockdev_known || !blockdev_read(fs->lower.dev, &now))
+		return false;
+	d->reads = now.reads - fs->blockdev.reads;
+	d->read_bytes = now.read_bytes - fs->blockdev.read_bytes;
+	d->writes = now.writes - fs->blockdev.writes;
+	d->written_bytes = now.written_bytes - fs->blockdev.written_bytes;
+	d->flushes = now.flushes - fs->blockdev.flushes;
+	return true;
+}
+
+static void text_blockdev(const struct clawfs *fs, struct listing *out)
+{
+	char name[BLOCKDEV_NAME_MAX];
+	struct blockdev d;
+
+	if (blockdev_since_mount(fs, &d, name))
+		listing_text(out, "device %s by its own count, of everybody: %llu writes, %.1f MiB, %llu flushes\n",
+			     name, (unsigned long long)d.writes, (double)d.written_bytes / 1048576,
+			     (unsigned long long)d.flushes);
+	else
+		listing_text(out, "device: unknown, the lower's file system has none that counts\n");
+}
+
+static void json_blockdev(const struct clawfs *fs, struct listing *out)
+{
+	char name[BLOCKDEV_NAME_MAX];
+	struct blockdev d;
+	bool known = blockdev_since_mount(fs, &d, name);
+
+	listing_text(out, ",\"device\":{\"known\":%s,\"name\":", known ? "true" : "false");
+	listing_json_string(out, name);
+	listing_text(out,
+		     ",\"reads\":%llu,\"read_bytes\":%llu,\"writes\":%llu,\"written_bytes\":%llu,\"flushes\":%llu}",
+		     (unsigned long long)d.reads, (unsigned long long)d.read_bytes, (unsigned long long)d.writes,
+		     (unsigned long long)d.written_bytes, (unsigned long long)d.flushes);
+}
+
 static void write_text(struct clawfs *fs, struct listing *out, msec_t now, const struct gauge gauge[], uint64_t used,
-		       int error, const struct stats_class total[], const struct stats_class minute[], int64_t uptime)
+		       const struct refusal *refused, const struct stats_class total[],
+		       const struct stats_class minute[], int64_t uptime)
 {
 	listing_text(out, "clawfs " CLAWFS_VERSION " on %s, lower %s, upper %s, pid %d\n", fs->mountpoint, fs->source,
 		     fs->upper.path, (int)getpid());
 	listing_text(out, "uptime %lld:%02lld:%02lld, %.1f of %.1f MiB RAM in use%s%s\n", (long long)(uptime / 3600000),
 		     (long long)(uptime / 60000 % 60), (long long)(uptime / 1000 % 60), (double)used / 1048576,
-		     (double)CONFIG(fs, ram_max) / 1048576, error ? "; THE LOWER REFUSES: " : "",
-		     error ? strerror(-error) : "");
+		     (double)CONFIG(fs, ram_max) / 1048576, refused->error ? "; THE LOWER REFUSES: " : "",
+		     refused->error ? strerror(-refused->error) : "");
+	if (refused->files)
+		listing_text(out, "%u files are kept in RAM for that; tried again in %.1f s\n", refused->files,
+			     (double)(refused->next > now ? refused->next - now : 0) / 1000);
 	listing_text(out, "kernel passthrough %s, %llu opens\n",
 		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "on" : "off",
 		     (unsigned long long)__atomic_load_n(&fs->passthrough.opens, __ATOMIC_RELAXED));
 	device_stats_text(&fs->device, out);
+	text_blockdev(fs, out);
 	listing_text(out, "\n");
 	text_table(out, gauge, now, total);
 	listing_text(out, "\n");
@@ -221,14 +226,17 @@ static void json_member(struct listing *out, const char *key, const char *value)
 }
 
 static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const struct gauge gauge[], uint64_t used,
-		       int error, const struct stats_class total[], const struct stats_class minute[], int64_t uptime)
+		       const struct refusal *refused, const struct stats_class total[],
+		       const struct stats_class minute[], int64_t uptime)
 {
 	listing_text(out, "{\"version\":\"" CLAWFS_VERSION "\",\"pid\":%d,", (int)getpid());
 	json_member(out, "mountpoint", fs->mountpoint);
 	json_member(out, "source", fs->source);
 	json_member(out, "upper", fs->upper.path);
-	listing_text(out, "\"uptime_ms\":%lld,\"ram_used\":%llu,\"ram_max\":%lld,\"lower_error\":%d,",
-		     (long long)uptime, (unsigned long long)used, (long long)CONFIG(fs, ram_max), -error);
+	listing_text(out,
+		     "\"uptime_ms\":%lld,\"ram_used\":%llu,\"ram_max\":%lld,\"lower_error\":%d,\"refused_files\":%u,",
+		     (long long)uptime, (unsigned long long)used, (long long)CONFIG(fs, ram_max), -refused->error,
+		     refused->files);
 	listing_text(out, "\"passthrough\":{\"active\":%s,\"opens\":%llu},\"classes\":{",
 		     __atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) ? "true" : "false",
 		     (unsigned long long)__atomic_load_n(&fs->passthrough.opens, __ATOMIC_RELAXED));
@@ -245,35 +253,53 @@ static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const
 	json_set(out, "totals", &all, now, total);
 	json_set(out, "last_minute", NULL, now, minute);
 	device_stats_json(&fs->device, out);
+	json_blockdev(fs, out);
 	db_stats_json(fs, out, now);
 	listing_text(out, "}\n");
+}
+
+static void write_stats(struct clawfs *fs, struct listing *out, uint32_t node, msec_t now)
+{
+	struct gauge gauge[CLASS_COUNT];
+	struct stats_class total[CLASS_COUNT], minute[CLASS_COUNT];
+	int64_t uptime;
+	uint64_t used;
+	struct refusal refused = {.next = MSEC_NEVER};
+
+	gauges_read(fs, gauge, &used, &refused);
+	stats_read(fs->stats, now, total, minute, &uptime);
+	if (node == NODE_CTL_STATS)
+		write_text(fs, out, now, gauge, used, &refused, total, minute, uptime);
+	else
+		write_json(fs, out, now, gauge, used, &refused, total, minute, uptime);
 }
 
 struct listing *control_read(struct clawfs *fs, uint32_t node, msec_t now)
 {
 	struct listing *out = listing_create();
-	struct gauge gauge[CLASS_COUNT];
-	struct stats_class total[CLASS_COUNT], minute[CLASS_COUNT];
-	int64_t uptime;
-	uint64_t used;
-	int error;
 
 	if (!out)
 		return NULL;
-	if (node == NODE_CTL_CONFIG) {
+	switch (node) {
+	case NODE_CTL_CONFIG:
 		reload_show(fs, out);
-		return out;
-	}
-	if (node == NODE_CTL_DIRTY) {
+		break;
+	case NODE_CTL_DIRTY:
 		dirty_list(fs, out, now);
-		return out;
+		break;
+	case NODE_CTL_METRICS:
+		metrics_write(fs, out, now);
+		break;
+	case NODE_CTL_HISTORY:
+		metrics_history(fs, out, now);
+		break;
+	case NODE_CTL_STATS:
+	case NODE_CTL_JSON:
+		write_stats(fs, out, node, now);
+		break;
+	default:
+		break;
 	}
-	read_gauges(fs, gauge, &used, &error);
-	stats_read(fs->stats, now, total, minute, &uptime);
-	if (node == NODE_CTL_STATS)
-		write_text(fs, out, now, gauge, used, error, total, minute, uptime);
-	else if (node == NODE_CTL_JSON)
-		write_json(fs, out, now, gauge, used, error, total, minute, uptime);
 	return out;
 }
 

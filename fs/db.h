@@ -62,8 +62,9 @@ struct db {
 	struct wal_sight seen; /* of a WAL that the kernel writes past us */
 	struct policy_barrier barrier;
 	struct policy_visit visit;
-	uint64_t checkpoints, checkpoint_us, retries;
-	char trouble[96]; /* why it was left as it is; "" */
+	uint64_t checkpoints, checkpoint_us, retries; /* of the steward */
+	uint64_t copied_seq;			      /* barrier.wal_seq when the database was last written */
+	char trouble[96];			      /* why it was left as it is; "" */
 };
 
 /* The steward's leave to use one database (see steward.h); names decide. */
@@ -155,6 +156,8 @@ int db_flush_below(struct clawfs *fs, uint32_t node);
 struct listing;
 void db_stats_text(struct clawfs *fs, struct listing *out, msec_t now);
 void db_stats_json(struct clawfs *fs, struct listing *out, msec_t now);
+/* How many databases there are by mode, and the bytes of their logs. */
+void db_stats_metrics(struct clawfs *fs, struct listing *out);
 
 /* Whether the kernel may write the WAL `node` past us. Tree lock held. */
 bool db_wal_may_pass(struct clawfs *fs, uint32_t node);

@@ -91,3 +91,28 @@ void db_stats_json(struct clawfs *fs, struct listing *out, msec_t now)
 	for_each(fs, out, now, show_json);
 	listing_text(out, "}");
 }
+
+void db_stats_metrics(struct clawfs *fs, struct listing *out)
+{
+	uint32_t end = shm_table_end(fs->dbs.table);
+	unsigned long long count[DB_WAL + 1] = {0}, bytes = 0;
+
+	for (uint32_t i = 1; i < end; i++) {
+		pthread_rwlock_rdlock(&fs->tree);
+		pthread_mutex_lock(&fs->dbs.lock);
+		const struct db *d = db_at(fs, i);
+		if (d->node) {
+			count[d->mode]++;
+			bytes += d->wal_bytes;
+		}
+		pthread_mutex_unlock(&fs->dbs.lock);
+		pthread_rwlock_unlock(&fs->tree);
+	}
+	listing_text(out, "# TYPE clawfs_databases gauge\n# HELP clawfs_databases Databases by journal mode.\n");
+	for (int mode = 0; mode <= DB_WAL; mode++)
+		listing_text(out, "clawfs_databases{mode=\"%s\"} %llu\n", mode_names[mode], count[mode]);
+	listing_text(out,
+		     "# TYPE clawfs_wal_bytes gauge\n# UNIT clawfs_wal_bytes bytes\n"
+		     "# HELP clawfs_wal_bytes Bytes of write-ahead logs.\nclawfs_wal_bytes %llu\n",
+		     bytes);
+}

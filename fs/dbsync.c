@@ -150,8 +150,11 @@ static int sync_locked(struct clawfs *fs, uint32_t index, enum barrier_action wh
 		d->wal_new = false;
 	if (what == BARRIER_SYNC_DB)
 		d->db_failed = rc < 0;
-	policy_barrier_sync_end(&d->barrier, what, token, rc, clock_now(), fs->config.retry_ms,
-				fs->config.retry_max_ms);
+	uint64_t done = d->barrier.fsyncs_done;
+	msec_t now = clock_now();
+	policy_barrier_sync_end(&d->barrier, what, token, rc, now, fs->config.retry_ms, fs->config.retry_max_ms);
+	stats_tick(fs->stats, now);
+	stats_count(fs->stats, STATS_DB_DONE, d->barrier.fsyncs_done - done);
 	d->syncing &= (uint8_t)~what;
 	if (!d->node && !d->syncing)
 		shm_table_free(fs->dbs.table, index);
@@ -257,9 +260,10 @@ bool db_wal_may_pass(struct clawfs *fs, uint32_t node)
 	if (db_role_of(fs, node, &index) != DB_ROLE_WAL)
 		return true;
 	pthread_mutex_lock(&fs->dbs.lock);
-	bool lax = db_at(fs, index)->lax;
+	/* After a sync that failed its pages are written again, and for that it must be held still. */
+	bool may = !db_at(fs, index)->lax && !db_at(fs, index)->barrier.failures;
 	pthread_mutex_unlock(&fs->dbs.lock);
-	return !lax;
+	return may;
 }
 
 /* The database itself is written past us: it was none when it was opened. Tree lock held. */
@@ -319,6 +323,11 @@ void db_change_end(struct clawfs *fs, const struct db_io *io, const void *buf, s
 	bool by_steward = fs->dbs.lease.node && pid == fs->dbs.lease.pid;
 	policy_barrier_after(&d->barrier, io->event, now);
 	bool wal = io->event != BARRIER_DB_WRITE;
+	/* The first write to the database since its log was written: somebody checkpoints. */
+	if (!wal && d->mode == DB_WAL && d->barrier.wal_seq != d->copied_seq)
+		stats_count(fs->stats, STATS_CHECKPOINTS, 1);
+	if (!wal)
+		d->copied_seq = d->barrier.wal_seq;
 	msec_t due = policy_visit_due(&d->visit, &fs->dbs.rules);
 	if (wal)
 		d->wal_bytes = buf && (uint64_t)off + len > d->wal_bytes ? (uint64_t)off + len
@@ -368,8 +377,11 @@ int db_fsync(struct clawfs *fs, uint32_t node, bool data_only, msec_t now)
 	bool full = role == DB_ROLE_WAL && (blind || d->wal_odd);
 	int rc = settle(fs, index, full ? BARRIER_DB_WRITE : event);
 	msec_t due = policy_barrier_due(&d->barrier, fs->config.sqlite_sync_ms);
+	uint64_t asked = d->barrier.fsyncs_asked, elided = d->barrier.fsyncs_elided;
 	if (rc == 0)
 		policy_barrier_after(&d->barrier, event, now);
+	stats_count(fs->stats, STATS_DB_ASKED, d->barrier.fsyncs_asked - asked);
+	stats_count(fs->stats, STATS_DB_ELIDED, d->barrier.fsyncs_elided - elided);
 	bool sooner = policy_barrier_due(&d->barrier, fs->config.sqlite_sync_ms) < due;
 	pthread_mutex_unlock(&fs->dbs.lock);
 	if (sooner)

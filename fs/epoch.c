@@ -74,8 +74,11 @@ static void sync_files(struct clawfs *fs, struct job *jobs, uint32_t count)
 		/* Starts the write-out of all before the first is waited for. */
 		fs->lower.sys->sync_file_range(job->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 		items[n++] = (struct sync_item){.fd = job->fd, .all = job->identical, .error = &job->error};
+		job->sync_failed = true;
 	}
 	sync_together(&fs->lower, items, n);
+	for (uint32_t i = 0; i < count; i++)
+		jobs[i].sync_failed = jobs[i].sync_failed && jobs[i].error;
 }
 
 /* Syncs each directory in which a name appeared or was replaced, once. */

@@ -12,6 +12,7 @@ ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t
 	ssize_t got = 0;
 
 	pthread_rwlock_rdlock(&f->lock);
+	bool ram = f->place == PLACE_WHOLE || (f->place == PLACE_TAIL && off + (off_t)len > f->flushed);
 	if (f->place == PLACE_LOWER) {
 		got = lower_pread(&fs->lower, f->fd_rd, buf, len, off);
 	} else {
@@ -30,6 +31,9 @@ ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t
 		}
 	}
 	pthread_rwlock_unlock(&f->lock);
+	stats_count(fs->stats, ram ? STATS_READS_RAM : STATS_READS_LOWER, 1);
+	if (got > 0)
+		stats_count(fs->stats, ram ? STATS_READ_BYTES_RAM : STATS_READ_BYTES_LOWER, (uint64_t)got);
 	return got;
 }
 
@@ -120,7 +124,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 	struct file *f = file_at(fs, slot);
 	bool append = h->flags & O_APPEND;
 	struct policy_scan scan = {0};
-	bool scanned = false, full = false;
+	bool scanned = false, full = false, through = false;
 	enum policy_class cls = CLASS_THROUGH;
 	struct db_io db;
 	int rc = db_change_begin(fs, f->node, buf, len, off, &db);
@@ -140,7 +144,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 			/* Nothing of an append that failed stays: it will be tried again. */
 			if (rc < 0 && at == before)
 				fs->lower.sys->ftruncate(f->fd_wr, before);
-			done = true;
+			done = through = true;
 		}
 		pthread_rwlock_unlock(&f->lock);
 		if (done)
@@ -187,7 +191,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 	db_change_end(fs, &db, buf, len, off, h->pid, now);
 	if (rc < 0)
 		return rc;
-	stats_app_write(fs->stats, now, cls, len);
+	stats_app_write(fs->stats, now, cls, len, through);
 	if (h->flags & (O_SYNC | O_DSYNC)) {
 		rc = file_sync(fs, slot, NULL, !(h->flags & (O_SYNC & ~O_DSYNC)), now);
 		if (rc < 0)
@@ -266,6 +270,8 @@ static int truncate_step(struct clawfs *fs, uint32_t slot, off_t size, bool mark
 				return rc;
 			/* The page with the new end is brought along by the hole's rule. */
 			f->flushed = size;
+			if (f->marked)
+				upper_mark_tail(&fs->upper, f->marked, size);
 			off_t start = PAGE_FLOOR(size);
 			char page[4096];
 			rc = file_open_lower(fs, f, true, false, true);

@@ -173,6 +173,8 @@ int file_make_whole(struct clawfs *fs, uint32_t slot)
 
 	if (rc < 0 || f->place != PLACE_TAIL)
 		return rc;
+	/* What is whole needs no belief in the lower. */
+	file_unmark(fs, slot);
 	f->filled = false;
 	f->place = PLACE_WHOLE;
 	f->flushed = 0;
@@ -252,6 +254,7 @@ static void drop_file(struct clawfs *fs, uint32_t slot)
 	f->place = PLACE_LOWER;
 	f->filled = false;
 	f->flushed = 0;
+	f->distrust = false;
 	n->flags &= ~(uint32_t)NODE_UPPER;
 	pthread_mutex_lock(&fs->sched.lock);
 	sched_account(fs, f, 0);
@@ -417,6 +420,8 @@ void file_reclass(struct clawfs *fs, uint32_t slot, enum policy_class cls)
 	 * replaced in one piece; everything is in the upper, so it is whole. */
 	if (f->place == PLACE_TAIL && f->flushed == 0 &&
 	    (!class_is_tail(cls) || fs_node(fs, f->node)->flags & NODE_LOWER)) {
+		/* What is whole needs no belief in the lower. */
+		file_unmark(fs, slot);
 		f->place = PLACE_WHOLE;
 		f->filled = false;
 	}

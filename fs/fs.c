@@ -40,7 +40,8 @@ int clawfs_init(struct clawfs *fs, msec_t now)
 	pthread_mutex_init(&fs->attach, NULL);
 	pthread_mutex_init(&fs->dirfd, NULL);
 	fs->dirfds_max = raise_fd_limit();
-	fs->stats = stats_create(now);
+	fs->blockdev_known = blockdev_read(fs->lower.dev, &fs->blockdev);
+	fs->stats = stats_create(now, fs->lower.dev);
 	if (!fs->stats)
 		return -ENOMEM;
 	rc = nodes_init(&fs->nodes, fs->lower.dev, fs->lower.ino);

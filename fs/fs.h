@@ -20,6 +20,7 @@
 #ifndef CLAWFS_FS_H
 #define CLAWFS_FS_H
 
+#include "fs/blockdev.h"
 #include "fs/clock.h"
 #include "fs/db.h"
 #include "fs/device.h"
@@ -37,6 +38,7 @@
 #include <pthread.h>
 
 struct fuse_session;
+struct notify;
 struct listing;
 struct layers;
 struct settings;
@@ -62,13 +64,17 @@ struct clawfs {
 	struct listing **listings; /* by handle index; process memory */
 	struct fuse_session *session;
 	struct passthrough passthrough;
+	struct blockdev blockdev; /* the lower's device when it was mounted */
+	bool blockdev_known;
 	struct device device;
 	struct observer observer;
-	struct serve *serve; /* while requests are served; NULL */
-	dev_t mount_dev;     /* st_dev of what is mounted; 0 before */
-	int live_fd;	     /* where to say that the mount is live; -1 */
+	struct serve *serve;   /* while requests are served; NULL */
+	dev_t mount_dev;       /* st_dev of what is mounted; 0 before */
+	struct notify *notify; /* NULL without a service manager */
+	int live_fd;	       /* where to say that the mount is live; -1 */
 	char source[4096];
 	char mountpoint[4096];
+	char rescue_dir[4096];
 	unsigned dirfds_max;
 	unsigned left_out;  /* entries of an earlier mount that could not be taken over: the upper is kept */
 	bool log_elsewhere; /* in the foreground with a log of its own: stderr is read by somebody else */

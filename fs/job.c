@@ -90,6 +90,7 @@ bool job_begin(struct clawfs *fs, struct job *job, uint32_t slot, enum policy_ca
 		job->version = f->version;
 		job->cls = f->cls;
 		job->append = f->place == PLACE_TAIL;
+		job->distrust = f->distrust;
 		job->own = n->flags & NODE_OWN;
 		job->src = fcntl(f->fd_up, F_DUPFD_CLOEXEC, 0);
 		if (job->src < 0 || fstat(job->src, &job->st) < 0)
@@ -182,7 +183,7 @@ static int open_log(struct clawfs *fs, struct job *job)
 	if (n->flags & NODE_LOWER) {
 		rc = lower_open_own(&fs->lower, dirfd, job->name, O_RDWR);
 		/* The failed try may have made the name without syncing it. */
-		job->created |= job->retry;
+		job->created |= job->retry || job->distrust;
 	} else {
 		struct stat st, shown;
 		bool known = node_stat(fs, job->parent, &shown) == 0;
@@ -202,12 +203,28 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
+/* Written over in place, pages that could not be written out before may still not get there: ext4 writes them to blocks
+ * that it had promised, and goes on reading those as unwritten. So the blocks are given back first. */
+static int cut_distrusted(const struct lower *l, int fd, off_t from)
+{
+	struct stat st;
+
+	if (l->sys->fstat(fd, &st) < 0 || (st.st_size > from && l->sys->ftruncate(fd, from) < 0))
+		return -errno;
+	return 0;
+}
+
 static int write_tail(struct clawfs *fs, struct job *job)
 {
 	int rc = open_log(fs, job);
 
 	if (rc < 0 || job->cancelled)
 		return rc;
+	if (job->distrust) {
+		rc = cut_distrusted(&fs->lower, job->fd, job->from);
+		if (rc < 0)
+			return rc;
+	}
 	rc = write_range(&fs->lower, job->src, job->fd, job->from, job->to);
 	return rc < 0 ? rc : set_attributes(&fs->lower, job->fd, &job->st);
 }
@@ -351,7 +368,7 @@ static int write_whole(struct clawfs *fs, struct job *job)
 {
 	int rc;
 
-	if (!job->retry && is_identical(fs, job)) {
+	if (!job->retry && !job->distrust && is_identical(fs, job)) {
 		struct stat st;
 		job->identical = true;
 		if (fs->lower.sys->fstat(job->fd, &st) < 0)
@@ -514,6 +531,30 @@ static void report(struct clawfs *fs, const struct job *job, msec_t now)
 		    });
 }
 
+/* Whether the lower still can be believed in what it shows of the file; said in the upper too, for a mount to come
+ * (recover.c). Tree lock and file lock held for writing. */
+static void note_trust(struct clawfs *fs, const struct job *job)
+{
+	struct file *f = file_at(fs, job->slot);
+
+	if (job->aborted || job->cancelled || f->place == PLACE_LOWER || f->orphan)
+		return;
+	if (!job->error && f->distrust) {
+		f->distrust = false;
+		if (f->place == PLACE_TAIL)
+			file_unmark(fs, job->slot);
+	} else if (job->sync_failed || job->error == -EIO) {
+		f->distrust = true;
+		if (f->place == PLACE_TAIL && job->append && !f->marked) {
+			int rc = upper_mark_tail(&fs->upper, job->st.st_ino, f->flushed);
+			if (rc < 0)
+				log_warn(fs->log, "cannot mark %s in the upper: %s", job->name, strerror(-rc));
+			else
+				f->marked = job->st.st_ino;
+		}
+	}
+}
+
 void job_end(struct clawfs *fs, struct job *job, msec_t now)
 {
 	struct file *f = file_at(fs, job->slot);
@@ -529,8 +570,9 @@ void job_end(struct clawfs *fs, struct job *job, msec_t now)
 	report(fs, job, now);
 
 	pthread_rwlock_wrlock(&fs->tree);
-	pthread_rwlock_rdlock(&f->lock);
+	pthread_rwlock_wrlock(&f->lock);
 	bool orphan = f->orphan;
+	note_trust(fs, job);
 	pthread_rwlock_unlock(&f->lock);
 	pthread_mutex_lock(&fs->sched.lock);
 	if (job->aborted)
@@ -543,7 +585,6 @@ void job_end(struct clawfs *fs, struct job *job, msec_t now)
 		policy_file_drop(&f->policy);
 	/* Cancelled while it has a name: it was renamed, which made it dirty again. */
 	sched_update(fs, job->slot, f);
-	fs->sched.error = job->error;
 	pthread_cond_broadcast(&fs->sched.changed);
 	bool clean = f->policy.state == POLICY_CLEAN;
 	pthread_mutex_unlock(&fs->sched.lock);

@@ -18,20 +18,22 @@ struct job {
 	enum policy_class cls;
 	enum policy_cause cause;
 	msec_t begin;
-	bool append;	/* the tail, else the whole */
-	bool own;	/* in place: the lower's file of this name is this one, attributes are kept */
-	bool retry;	/* an earlier flush failed: nothing on the lower can be trusted */
-	bool created;	/* a name appeared on the lower */
-	bool identical; /* the lower has these bytes already */
-	bool left;	/* an unfinished last line stays behind */
-	bool cancelled; /* the name is gone */
-	bool rewriting; /* it was being rewritten when this began, and is flushed all the same */
-	bool aborted;	/* its writer began to rewrite it after this began: no version to be had (P3) */
-	off_t from, to; /* bytes to write */
-	struct stat st; /* of the upper file */
-	int src;	/* on the upper file */
-	int fd;		/* on the lower file or its replacement */
-	int temp_dir;	/* where the replacement is; -1 none */
+	bool append;	  /* the tail, else the whole */
+	bool own;	  /* in place: the lower's file of this name is this one, attributes are kept */
+	bool retry;	  /* an earlier flush failed, wholly or in part */
+	bool distrust;	  /* so that what the lower shows of it may not be on the card, and never get there */
+	bool sync_failed; /* of the file itself; set by epoch.c */
+	bool created;	  /* a name appeared on the lower */
+	bool identical;	  /* the lower has these bytes already */
+	bool left;	  /* an unfinished last line stays behind */
+	bool cancelled;	  /* the name is gone */
+	bool rewriting;	  /* it was being rewritten when this began, and is flushed all the same */
+	bool aborted;	  /* its writer began to rewrite it after this began: no version to be had (P3) */
+	off_t from, to;	  /* bytes to write */
+	struct stat st;	  /* of the upper file */
+	int src;	  /* on the upper file */
+	int fd;		  /* on the lower file or its replacement */
+	int temp_dir;	  /* where the replacement is; -1 none */
 	char temp[48];
 	int error;
 	bool active;

@@ -274,7 +274,8 @@ int lower_list(const struct lower *l, int dirfd, lower_entry_fn *entry, void *ar
 
 int lower_rewrite(const struct lower *l, int fd)
 {
-	enum { CHUNK = 64 << 10 };
+	/* Whole folios, be they as large as they get: one that is half in the chunk would stay. */
+	enum { CHUNK = 4 << 20 };
 	int to = lower_reopen(l, fd, O_RDWR);
 	char *buf = to < 0 ? NULL : malloc(CHUNK);
 	int rc = to < 0 ? to : buf ? 0 : -ENOMEM;
@@ -282,10 +283,18 @@ int lower_rewrite(const struct lower *l, int fd)
 
 	for (ssize_t n = 1; rc == 0 && n > 0; off += n) {
 		n = lower_pread(l, to, buf, CHUNK, off);
-		if (n <= 0)
+		if (n <= 0) {
 			rc = (int)n;
-		else
+		} else {
+			/* Dirtied in place, pages would be written to blocks that ext4 promised them when that failed,
+			 * and still reads as unwritten. So the page cache forgets them first, which it does with clean
+			 * ones only; whether this write-out succeeds is all the same. */
+			l->sys->sync_file_range(to, off, CHUNK,
+						SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+							SYNC_FILE_RANGE_WAIT_AFTER);
+			posix_fadvise(to, off, CHUNK, POSIX_FADV_DONTNEED);
 			rc = lower_pwrite(l, to, buf, (size_t)n, off);
+		}
 	}
 	free(buf);
 	if (to >= 0)

@@ -117,8 +117,8 @@ int lower_sync_dir(const struct lower *lower, int dirfd);
 typedef int lower_entry_fn(void *arg, const char *name, uint64_t ino, unsigned char type);
 int lower_list(const struct lower *lower, int dirfd, lower_entry_fn *entry, void *arg);
 
-/* Writes the file's bytes over themselves, so that they are dirty again after a sync that failed. Nobody may write
- * them meanwhile. */
+/* Writes the file's bytes over themselves, so that they are dirty again, and get a place on the card again, after a
+ * sync that failed. Nobody may write them meanwhile. */
 int lower_rewrite(const struct lower *lower, int fd);
 
 /* Whether somebody has the file open for writing, another descriptor than `fd` (which is open for reading): also the

@@ -1,17 +1,14 @@
 /* clawfs: a file system over an application's data directory that turns many
  * small writes into few. See README.md and fs/DESIGN.md. */
+#include "fs/fstab.h"
 #include "fs/options.h"
 #include "fs/session.h"
 #include "fs/steward.h"
 #include <stdlib.h>
 #include <string.h>
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-	/* How the daemon starts its steward (steward.c); no option for people. */
-	if (argc == 2 && strcmp(argv[1], "--steward") == 0)
-		return steward_child_main(STEWARD_SOCK);
-
 	struct options *options = malloc(sizeof(*options));
 	int status = 2;
 
@@ -29,4 +26,36 @@ int main(int argc, char **argv)
 	}
 	free(options);
 	return status;
+}
+
+/* Exit statuses are mount(8)'s: 1 usage, 32 failure. */
+static int run_helper(int argc, char **argv)
+{
+	char **own = calloc(2 * (size_t)argc + 2, sizeof(*own));
+	int count, status = 1;
+
+	if (!own)
+		return 1;
+	switch (fstab_helper_args(argc, argv, own, &count)) {
+	case FSTAB_RUN:
+		status = run(count, own);
+		if (status != 0)
+			status = status == 2 ? 1 : 32;
+		break;
+	case FSTAB_DONE:
+		status = 0;
+		break;
+	case FSTAB_USAGE:
+		break;
+	}
+	free(own);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	/* How the daemon starts its steward (steward.c); no option for people. */
+	if (argc == 2 && strcmp(argv[1], "--steward") == 0)
+		return steward_child_main(STEWARD_SOCK);
+	return argc > 0 && fstab_is_helper(argv[0]) ? run_helper(argc, argv) : run(argc, argv);
 }

@@ -68,7 +68,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		return;
 	}
 	if (is_virtual(parent)) {
-		node = control_find(name);
+		node = control_find(fs, name);
 		if (node)
 			control_stat(fs, node, &st);
 		reply_node(req, node ? 0 : -ENOENT, node, &st);

@@ -69,7 +69,7 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, str
 	/* From the start again: rewinddir(3) shows what is there now. */
 	if (off == 0 || !*list) {
 		listing_destroy(*list);
-		*list = is_virtual(ino) ? control_list() : listing_read_dir(fs, (uint32_t)ino, &rc);
+		*list = is_virtual(ino) ? control_list(fs) : listing_read_dir(fs, (uint32_t)ino, &rc);
 	}
 	char *buf = *list ? malloc(size) : NULL;
 	if (!buf) {

@@ -1,4 +1,5 @@
 #include "fs/options.h"
+#include "fs/fstab.h"
 #include "policy/conftext.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -8,32 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What mount(8) and fstab(5) say to every file system. Those for the kernel
- * are handed on; the others were for mount(8). */
-static const char *const kernel_flags[] = {"nosuid", "suid",  "nodev",	 "dev",	       "noexec",
-					   "exec",   "atime", "noatime", "nodiratime", "relatime"};
-static const char *const ignored[] = {"defaults", "rw",	   "auto",  "noauto", "user",	 "nouser",
-				      "users",	  "owner", "group", "nofail", "_netdev", "default_permissions"};
-
-static bool listed(const char *const *list, size_t count, const char *name)
-{
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(list[i], name) == 0)
-			return true;
-	return false;
-}
-
-static bool is_kernel_flag(const char *name, const char *value)
-{
-	return !value && listed(kernel_flags, sizeof(kernel_flags) / sizeof(*kernel_flags), name);
-}
-
 /* None of ours (layers.h). */
 static bool is_foreign(const char *name, const char *value)
 {
-	return is_kernel_flag(name, value) || strncmp(name, "x-", 2) == 0 || strcmp(name, "comment") == 0 ||
-	       strcmp(name, "fsname") == 0 || strcmp(name, "subtype") == 0 ||
-	       (!value && listed(ignored, sizeof(ignored) / sizeof(*ignored), name));
+	enum fstab_option kind = fstab_option(name, value != NULL);
+
+	return kind == FSTAB_KERNEL || kind == FSTAB_IGNORED;
 }
 
 /* The words an option takes, joined by bars. */
@@ -101,7 +82,30 @@ bool options_load(struct options *opt, const char *dir)
 	if (opt->layers.lower >= 0)
 		close(opt->layers.lower);
 	opt->layers.lower = -1;
+	/* What nobody can write needs no other mode. */
+	if (opt->read_only)
+		opt->settings.config.sqlite_wal = false;
 	return errors == 0 && layers_check(&opt->layers, &opt->settings, say, NULL);
+}
+
+/* What mount(8) says to every file system. */
+static bool take_flag(struct options *opt, const char *name, bool valued)
+{
+	size_t used = strlen(opt->mount_flags);
+
+	switch (fstab_option(name, valued)) {
+	case FSTAB_KERNEL:
+		snprintf(opt->mount_flags + used, sizeof(opt->mount_flags) - used, ",%s", name);
+		opt->read_only |= strcmp(name, "ro") == 0;
+		return true;
+	case FSTAB_REMOUNT:
+		fprintf(stderr,
+			"clawfs: option remount: a mount's options cannot be changed while it serves; unmount it and "
+			"mount it again\n");
+		return false;
+	default:
+		return true;
+	}
 }
 
 /* One list of -o: kept for the layers, its flags for the kernel picked out. */
@@ -118,11 +122,9 @@ static bool take_list(struct options *opt, const char *list)
 	}
 	opt->layers.lists[opt->layers.list_count++] = list;
 	conftext_init(&c, list, strlen(list));
-	while ((result = conftext_list_next(&c, &entry, why, sizeof(why))) != CONFTEXT_END) {
-		size_t used = strlen(opt->mount_flags);
-		if (result == CONFTEXT_ENTRY && is_kernel_flag(entry.name, entry.value))
-			snprintf(opt->mount_flags + used, sizeof(opt->mount_flags) - used, ",%s", entry.name);
-	}
+	while ((result = conftext_list_next(&c, &entry, why, sizeof(why))) != CONFTEXT_END)
+		if (result == CONFTEXT_ENTRY && !take_flag(opt, entry.name, entry.value != NULL))
+			return false;
 	return true;
 }
 

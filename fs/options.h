@@ -9,6 +9,7 @@ struct options {
 	const char *mountpoint;
 	bool foreground;
 	bool debug;
+	bool read_only;
 	char mount_flags[512]; /* for the kernel: ",nosuid,..." */
 	struct layers layers;
 	struct settings settings;

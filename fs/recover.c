@@ -87,6 +87,28 @@ static bool tail_is_real(int fd, off_t flushed)
 	return lseek(fd, page, SEEK_DATA) == page;
 }
 
+/* Where what is on the card ends: at the lower's size, if that can be made durable now; the daemon may have died before
+ * it did that, or after the card had refused it. Not knowing better, at the beginning of the page in which the tail
+ * begins: what comes before that has been synced (file_punch). */
+static off_t tail_start(struct clawfs *fs, uint32_t parent, const char *name, int fd, off_t size, const struct stat *up)
+{
+	off_t marked = upper_tail_mark(&fs->upper, up->st_ino);
+	off_t data = lseek(fd, 0, SEEK_DATA);
+	int dir = dir_lower(fs, parent);
+
+	if (marked >= 0)
+		return marked < size ? marked : size;
+	int log = dir < 0 ? dir : lower_open_own(&fs->lower, dir, name, O_RDONLY);
+	bool durable = log >= 0 && fs->lower.sys->fdatasync(log) == 0;
+	if (log >= 0)
+		close(log);
+	if (durable || data < 0 || data > size)
+		return size;
+	/* The kernel tells of it once. */
+	upper_mark_tail(&fs->upper, up->st_ino, data);
+	return data;
+}
+
 static void adopt_file(struct recovery *r, uint32_t parent, int updir, const char *name, const struct stat *up)
 {
 	struct clawfs *fs = r->fs;
@@ -118,7 +140,7 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 	if (tail && !plain) {
 		useless = "it is the tail of a log that the lower has no more";
 	} else if (tail) {
-		flushed = low.st_size;
+		flushed = tail_start(fs, parent, name, fd, low.st_size, &now);
 		if (written && now.st_size == flushed)
 			useless = NULL;
 		else if (now.st_size <= flushed)
@@ -133,6 +155,7 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 			log_warn(fs->log, "left out %s of the upper: %s", name, useless);
 		close(fd);
 		unlinkat(updir, name, 0);
+		upper_unmark(&fs->upper, up->st_ino);
 		return;
 	}
 	int rc = plain ? name_resolve(fs, parent, name, &node) : name_enter_upper(fs, parent, name, S_IFREG, &node);
@@ -155,6 +178,8 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 	struct file *f = file_at(fs, slot);
 	if (written)
 		observe_adopt(fs, slot);
+	f->distrust = true;
+	f->marked = upper_tail_mark(&fs->upper, up->st_ino) >= 0 ? up->st_ino : 0;
 	pthread_mutex_lock(&fs->sched.lock);
 	/* Of a volatile file the lower has one only if it was asked to be durable. */
 	policy_file_replace(&f->policy, has_lower && cls == CLASS_VOLATILE ? CLASS_STATE : cls, NULL, r->now);
@@ -250,7 +275,7 @@ int recover_upper(struct clawfs *fs, msec_t now)
 	pthread_rwlock_wrlock(&fs->tree);
 	int rc = adopt_dir(&r, NODE_ROOT);
 	pthread_rwlock_unlock(&fs->tree);
-	upper_unmark_all(&fs->upper);
+	upper_unmark_rewrites(&fs->upper);
 	fs->left_out = r.left_out;
 	if (r.files || r.left_out)
 		log_warn(fs->log, "the last mount did not end: recovered %u files from %s, left out %u", r.files,

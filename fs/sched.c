@@ -69,8 +69,10 @@ void sched_account(struct clawfs *fs, struct file *f, uint64_t bytes)
 {
 	struct sched *s = &fs->sched;
 
-	if (bytes < f->ram)
+	if (bytes < f->ram) {
+		s->stuck = 0;
 		pthread_cond_broadcast(&s->changed);
+	}
 	s->used += bytes - f->ram;
 	f->ram = bytes;
 }
@@ -85,9 +87,9 @@ int sched_admit(struct clawfs *fs, uint64_t bytes)
 		msec_t give_up = msec_add(clock_now(), ADMIT_WAIT_MS);
 		serve_waits(fs);
 		while (!policy_admit(&fs->config, s->used, bytes) && rc == 0) {
-			/* The lower refuses: its own error, promptly (P9). */
-			if (s->error) {
-				rc = s->error;
+			/* Nothing can be hoped for: the lower's own error, promptly (P9). */
+			if (s->stuck) {
+				rc = s->stuck;
 				break;
 			}
 			msec_t now = clock_now();
@@ -300,6 +302,7 @@ struct want_pressed {
 	enum policy_pressure pressure;
 	msec_t now;
 	msec_t retry; /* out: earliest retry of one that failed */
+	int error;    /* out: and why it did; 0 when none has */
 };
 
 static bool want_pressed(struct clawfs *fs, const struct file *f, void *arg)
@@ -315,21 +318,19 @@ static bool want_pressed(struct clawfs *fs, const struct file *f, void *arg)
 	}
 	if (f->policy.failures > 0 && f->policy.retry_at > w->now) {
 		w->retry = msec_min(w->retry, f->policy.retry_at);
+		w->error = f->policy.error;
 		return false;
 	}
 	return true;
 }
 
 /* What is to be flushed now, with references. */
-static void collect_due(struct clawfs *fs, struct slots *list, msec_t now, enum policy_pressure pressure, msec_t *retry)
+static void collect_due(struct clawfs *fs, struct slots *list, msec_t now, struct want_pressed *pressed)
 {
 	uint32_t due[256];
 
-	*retry = MSEC_NEVER;
-	if (pressure != PRESSURE_NONE) {
-		struct want_pressed want = {.pressure = pressure, .now = now, .retry = MSEC_NEVER};
-		slots_collect(fs, list, want_pressed, &want);
-		*retry = want.retry;
+	if (pressed->pressure != PRESSURE_NONE) {
+		slots_collect(fs, list, want_pressed, pressed);
 		return;
 	}
 	pthread_mutex_lock(&fs->attach);
@@ -355,10 +356,10 @@ static void *flusher(void *arg)
 		enum policy_pressure pressure = pressure_of(fs);
 		msec_t wake = policy_set_wake(&s->set);
 		struct slots list = {0};
-		msec_t retry = MSEC_NEVER;
+		struct want_pressed pressed = {.pressure = pressure, .now = now, .retry = MSEC_NEVER};
 		if (wake <= now || pressure != PRESSURE_NONE) {
 			pthread_mutex_unlock(&s->lock);
-			collect_due(fs, &list, now, pressure, &retry);
+			collect_due(fs, &list, now, &pressed);
 			bool found = list.count > 0;
 			if (found)
 				epoch_run(fs, list.slot, list.count,
@@ -367,7 +368,12 @@ static void *flusher(void *arg)
 			pthread_mutex_lock(&s->lock);
 			if (found || s->stop)
 				continue;
-			wake = msec_min(policy_set_wake(&s->set), retry);
+			/* All has been tried that could be. */
+			if (pressed.error && !s->stuck) {
+				s->stuck = pressed.error;
+				pthread_cond_broadcast(&s->changed);
+			}
+			wake = msec_min(policy_set_wake(&s->set), pressed.retry);
 		}
 		/* Nothing dirty: no timer, no wake-up. */
 		if (wake == MSEC_NEVER) {

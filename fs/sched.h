@@ -17,7 +17,7 @@ struct sched {
 	struct policy_set set;
 	uint64_t used;		/* bytes in the upper */
 	uint32_t files;		/* files in the upper */
-	int error;		/* negative errno of the last failed flush; 0 after one that went well */
+	int stuck;		/* the lower has refused all that could give RAM back: its negative errno; else 0 */
 	uint32_t times_pending; /* nodes with NODE_TIMES; atomic */
 	bool stop;
 	bool running;

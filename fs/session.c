@@ -1,6 +1,7 @@
 #include "fs/session.h"
 #include "fs/dbscan.h"
 #include "fs/mount.h"
+#include "fs/notify.h"
 #include "fs/ops.h"
 #include "fs/recover.h"
 #include "fs/reload.h"
@@ -19,6 +20,8 @@
 #include <unistd.h>
 
 #define END_TRIES 3
+/* Ten seconds, at 10 ms each. */
+#define ALIVE_TRIES 1000
 
 /* --- one mount of a lower at a time -------------------------------------- */
 
@@ -46,6 +49,10 @@ static int lock_lower(struct clawfs *fs)
 
 void session_is_live(struct clawfs *fs)
 {
+	char status[400];
+
+	snprintf(status, sizeof(status), "%.180s is mounted on %.180s", fs->source, fs->mountpoint);
+	notify_ready(fs->notify, status);
 	if (fs->live_fd < 0)
 		return;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -133,6 +140,8 @@ static void *signal_thread(void *arg)
 			continue;
 		}
 		log_info(s->fs->log, "%s: flushing", strsignal(sig));
+		if (sig != SIGPWR)
+			notify_stopping(s->fs->notify, "flushing");
 		sched_flush_all(s->fs, CAUSE_SYNC);
 		if (sig == SIGPWR)
 			continue;
@@ -195,6 +204,26 @@ static int serve(struct clawfs *fs)
 	return rc;
 }
 
+/* For the watchdog: every request needs the tree lock, and each change the scheduler's. Nobody holds them for as long
+ * as a card can take (fs.h). */
+static bool is_alive(void *arg)
+{
+	struct clawfs *fs = arg;
+
+	for (int tries = 0; tries < ALIVE_TRIES; tries++) {
+		if (pthread_rwlock_tryrdlock(&fs->tree) == 0) {
+			bool free = pthread_mutex_trylock(&fs->sched.lock) == 0;
+			if (free)
+				pthread_mutex_unlock(&fs->sched.lock);
+			pthread_rwlock_unlock(&fs->tree);
+			if (free)
+				return true;
+		}
+		usleep(10000);
+	}
+	return false;
+}
+
 /* To the daemon's log, and to the terminal when that is another place. */
 static void say(struct clawfs *fs, const char *text)
 {
@@ -208,7 +237,7 @@ static void rescue(struct clawfs *fs, int error)
 {
 	struct rescue_saved saved;
 	char why[512], *text = NULL;
-	int rc = rescue_save(fs, fs->config.rescue_dir, time(NULL), &saved, why, sizeof(why));
+	int rc = rescue_save(fs, fs->rescue_dir, time(NULL), &saved, why, sizeof(why));
 
 	if (rc < 0)
 		rc = asprintf(
@@ -258,7 +287,8 @@ static int run(struct clawfs *fs, const struct options *opt)
 	int status = 1, rc;
 	bool keep;
 
-	if (rescue_prepare(fs->config.rescue_dir, sizeof(fs->config.rescue_dir), why, sizeof(why)) < 0) {
+	snprintf(fs->rescue_dir, sizeof(fs->rescue_dir), "%s", fs->config.rescue_dir);
+	if (rescue_prepare(fs->rescue_dir, sizeof(fs->rescue_dir), why, sizeof(why)) < 0) {
 		fprintf(stderr, "clawfs: %s\n", why);
 		return 1;
 	}
@@ -319,13 +349,16 @@ static int run(struct clawfs *fs, const struct options *opt)
 	if (fs->live_fd >= 0 && chdir("/") < 0)
 		log_warn(fs->log, "cannot leave the current directory: %s", strerror(errno));
 	log_info(fs->log, "mounted %s on %s, upper %s", fs->source, fs->mountpoint, fs->upper.path);
+	fs->notify = notify_create(is_alive, fs);
 	rc = serve(fs);
+	notify_stopping(fs->notify, "flushing");
 	if (rc < 0)
 		log_error(fs->log, "serving ended: %s", strerror(-rc));
 	fuse_session_unmount(fs->session);
 	steward_stop(fs);
 	dirty = true;
 	status = drain(fs) < 0;
+	notify_destroy(fs->notify);
 	log_info(fs->log, "ended%s", status ? " with unflushed data" : ", everything is on the lower");
 out_session:
 	fuse_session_destroy(fs->session);

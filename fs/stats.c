@@ -1,9 +1,8 @@
 #include "fs/stats.h"
+#include "fs/blockdev.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MINUTE_MS 60000
 
 struct stats {
 	pthread_mutex_t lock;
@@ -12,15 +11,54 @@ struct stats {
 	struct stats_class total[CLASS_COUNT];
 	struct stats_class at_start[CLASS_COUNT]; /* total when the running minute began */
 	struct stats_class minute[CLASS_COUNT];	  /* the last full one */
+	msec_t minute_end;			  /* minute_start + MINUTE_MS; atomic, written with the lock */
+	uint64_t counts[STATS_COUNTS];		  /* atomic */
+	dev_t device;
+	bool device_known; /* value_start has the device's */
+	uint64_t value_start[MINUTE_VALUES];
+	struct stats_minute ring[STATS_MINUTES];
+	unsigned next, full; /* place of the next one; how many there are */
 };
 
-struct stats *stats_create(msec_t now)
+/* What the sums of minutes are made of, as of now. Whether the device's are known. */
+static bool take_values(const struct stats *s, uint64_t value[MINUTE_VALUES])
+{
+	const struct stats_class *snapshot = &s->total[CLASS_SNAPSHOT];
+	struct blockdev device;
+
+	memset(value, 0, MINUTE_VALUES * sizeof(*value));
+	for (int c = 0; c < CLASS_COUNT; c++) {
+		const struct stats_class *t = &s->total[c];
+		value[MINUTE_APP_WRITES] += t->app_writes;
+		value[MINUTE_APP_BYTES] += t->app_bytes;
+		value[MINUTE_LOWER_WRITES] += t->lower_writes;
+		value[MINUTE_LOWER_BYTES] += t->lower_bytes;
+		value[MINUTE_ERRORS] += t->errors;
+		for (int k = 0; k < CAUSE_COUNT; k++)
+			value[MINUTE_FLUSHES] += t->flushes[k];
+	}
+	value[MINUTE_LOG_BYTES] = s->total[CLASS_LOG].app_bytes;
+	value[MINUTE_SAVES] = snapshot->coalesced + snapshot->lower_writes + snapshot->identical;
+	value[MINUTE_REPLACES] = snapshot->lower_writes;
+	for (int i = 0; i < STATS_COUNTS; i++)
+		value[MINUTE_COUNTS + i] = stats_counted(s, (enum stats_count)i);
+	bool known = blockdev_read(s->device, &device);
+	value[MINUTE_DEV_WRITES] = device.writes;
+	value[MINUTE_DEV_BYTES] = device.written_bytes;
+	value[MINUTE_DEV_FLUSHES] = device.flushes;
+	return known;
+}
+
+struct stats *stats_create(msec_t now, dev_t device)
 {
 	struct stats *s = calloc(1, sizeof(*s));
 
 	if (s) {
 		pthread_mutex_init(&s->lock, NULL);
 		s->start = s->minute_start = now;
+		s->minute_end = now + MINUTE_MS;
+		s->device = device;
+		s->device_known = take_values(s, s->value_start);
 	}
 	return s;
 }
@@ -56,6 +94,33 @@ void stats_add(struct stats_class *to, const struct stats_class *from)
 		t[i] += f[i];
 }
 
+static void ring_add(struct stats *s, const struct stats_minute *minute)
+{
+	s->ring[s->next] = *minute;
+	s->next = (s->next + 1) % STATS_MINUTES;
+	if (s->full < STATS_MINUTES)
+		s->full++;
+}
+
+/* The sums of the minute that has ended, and of those after it in which nothing happened. */
+static void close_minutes(struct stats *s, msec_t past)
+{
+	struct stats_minute minute = {.end = s->minute_start + MINUTE_MS};
+	uint64_t value[MINUTE_VALUES];
+	bool known = take_values(s, value);
+
+	for (int i = 0; i < MINUTE_VALUES; i++)
+		minute.value[i] = value[i] > s->value_start[i] ? value[i] - s->value_start[i] : 0;
+	/* Others write to the device while we are idle, and nobody has looked when. */
+	minute.device = known && s->device_known && past == 1;
+	ring_add(s, &minute);
+	msec_t idle = past - 1 < STATS_MINUTES ? past - 1 : STATS_MINUTES;
+	for (msec_t i = past - idle; i < past; i++)
+		ring_add(s, &(struct stats_minute){.end = s->minute_start + (i + 1) * MINUTE_MS});
+	memcpy(s->value_start, value, sizeof(value));
+	s->device_known = known;
+}
+
 /* Closes the running minute if `now` is past it. No timer does this: an idle
  * mount must not wake. */
 static void rotate(struct stats *s, msec_t now)
@@ -64,6 +129,7 @@ static void rotate(struct stats *s, msec_t now)
 
 	if (past <= 0)
 		return;
+	close_minutes(s, past);
 	for (int c = 0; c < CLASS_COUNT; c++) {
 		/* With more than one minute gone, nothing happened in the last. */
 		if (past == 1)
@@ -73,14 +139,66 @@ static void rotate(struct stats *s, msec_t now)
 		s->at_start[c] = s->total[c];
 	}
 	s->minute_start += past * MINUTE_MS;
+	__atomic_store_n(&s->minute_end, s->minute_start + MINUTE_MS, __ATOMIC_RELAXED);
 }
 
-void stats_app_write(struct stats *s, msec_t now, enum policy_class cls, uint64_t bytes)
+void stats_tick(struct stats *s, msec_t now)
+{
+	if (now < __atomic_load_n(&s->minute_end, __ATOMIC_RELAXED))
+		return;
+	pthread_mutex_lock(&s->lock);
+	rotate(s, now);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void stats_count(struct stats *s, enum stats_count which, uint64_t n)
+{
+	__atomic_add_fetch(&s->counts[which], n, __ATOMIC_RELAXED);
+}
+
+uint64_t stats_counted(const struct stats *s, enum stats_count which)
+{
+	return __atomic_load_n(&s->counts[which], __ATOMIC_RELAXED);
+}
+
+unsigned stats_history(struct stats *s, msec_t now, struct stats_minute minutes[STATS_MINUTES])
+{
+	pthread_mutex_lock(&s->lock);
+	rotate(s, now);
+	unsigned full = s->full;
+	for (unsigned i = 0; i < full; i++)
+		minutes[i] = s->ring[(s->next + STATS_MINUTES - full + i) % STATS_MINUTES];
+	pthread_mutex_unlock(&s->lock);
+	return full;
+}
+
+unsigned stats_window(struct stats *s, msec_t now, unsigned minutes, struct stats_minute *sum)
+{
+	*sum = (struct stats_minute){.end = now, .device = true};
+	pthread_mutex_lock(&s->lock);
+	rotate(s, now);
+	if (minutes > s->full)
+		minutes = s->full;
+	for (unsigned i = 1; i <= minutes; i++) {
+		const struct stats_minute *m = &s->ring[(s->next + STATS_MINUTES - i) % STATS_MINUTES];
+		sum->device &= m->device;
+		for (int k = 0; k < MINUTE_VALUES; k++)
+			sum->value[k] += m->value[k];
+	}
+	pthread_mutex_unlock(&s->lock);
+	return minutes;
+}
+
+void stats_app_write(struct stats *s, msec_t now, enum policy_class cls, uint64_t bytes, bool through)
 {
 	pthread_mutex_lock(&s->lock);
 	rotate(s, now);
 	s->total[cls].app_writes++;
 	s->total[cls].app_bytes += bytes;
+	if (through) {
+		s->total[cls].lower_writes++;
+		s->total[cls].lower_bytes += bytes;
+	}
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -141,6 +259,7 @@ void stats_flush(struct stats *s, msec_t now, const struct stats_flush *f)
 			c->lower_bytes += f->bytes;
 		}
 		c->flush_us[bucket_of(f->us)]++;
+		c->flush_us_sum += (uint64_t)(f->us > 0 ? f->us : 0);
 	}
 	pthread_mutex_unlock(&s->lock);
 }

@@ -293,8 +293,29 @@ int upper_restore(struct upper *u, uint64_t ino, int dirfd, const char *name)
 	if (fstatat(u->before, m.text, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (S_ISLNK(st.st_mode))
-		return 2;
+		return upper_tail_mark(u, ino) >= 0 ? 0 : 2;
 	return renameat(u->before, m.text, dirfd, name) < 0 ? -errno : 1;
+}
+
+int upper_mark_tail(struct upper *u, uint64_t ino, off_t flushed)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "tail %lld", (long long)flushed);
+	unlinkat(u->before, mark_name(ino).text, 0);
+	return symlinkat(text, u->before, mark_name(ino).text) < 0 ? -errno : 0;
+}
+
+off_t upper_tail_mark(struct upper *u, uint64_t ino)
+{
+	char text[32];
+	long long flushed;
+	ssize_t n = readlinkat(u->before, mark_name(ino).text, text, sizeof(text) - 1);
+
+	if (n < 0)
+		return -ENOENT;
+	text[n] = '\0';
+	return sscanf(text, "tail %lld", &flushed) == 1 && flushed >= 0 ? flushed : -ENOENT;
 }
 
 int upper_open_before(struct upper *u, uint64_t ino)
@@ -304,9 +325,20 @@ int upper_open_before(struct upper *u, uint64_t ino)
 	return fd < 0 ? -errno : fd;
 }
 
-void upper_unmark_all(struct upper *u)
+void upper_unmark_rewrites(struct upper *u)
 {
-	remove_below(openat(u->before, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	int fd = openat(u->before, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	for (struct dirent *d; (d = readdir(dir));)
+		if (upper_tail_mark(u, strtoull(d->d_name, NULL, 10)) < 0)
+			unlinkat(u->before, d->d_name, 0);
+	closedir(dir);
 }
 
 int upper_intent_set(struct upper *u, const struct upper_intent *intent)

@@ -8,7 +8,7 @@
  *   work/   files under construction and files on their way out; means
  *           nothing after a crash
  *   before/ while a file of tree/ is being rewritten, under its inode number: its last complete version, or
- *           a symlink when that is on the lower
+ *           a symlink when that is on the lower; for a log's tail, a symlink after a sync that failed
  *   intent  a directory rename in progress (upper_intent_*)
  *   lower   device and inode of the lower it belongs to
  *
@@ -67,11 +67,17 @@ void upper_unmark(struct upper *upper, uint64_t ino);
 /* After a crash: puts the version before back in the place of the marked file. 1 when it did, 2 when the
  * lower has that version, 0 when `ino` is not marked, or a negative errno. */
 int upper_restore(struct upper *upper, uint64_t ino, int dirfd, const char *name);
+/* Marks the upper file with inode `ino`, the tail of a log, after a sync of the lower that failed: `flushed` is where
+ * what is known to be on the card ends, whatever the lower's size says. upper_unmark takes it back. 0 or a negative
+ * errno. */
+int upper_mark_tail(struct upper *upper, uint64_t ino, off_t flushed);
+/* After a crash: that offset, or -ENOENT when there is no such mark. */
+off_t upper_tail_mark(struct upper *upper, uint64_t ino);
 /* The version before of the marked file: a descriptor to read it from; -ELOOP when the lower has it, -ENOENT when
  * `ino` is not marked. */
 int upper_open_before(struct upper *upper, uint64_t ino);
-/* Removes all marks. */
-void upper_unmark_all(struct upper *upper);
+/* Removes all marks but those of tails. */
+void upper_unmark_rewrites(struct upper *upper);
 
 /* A directory that exists on both sides is being renamed: announced before
  * the first side moves, taken back after the second, so that the next mount

@@ -60,6 +60,9 @@ struct policy_config {
 	int64_t sqlite_wal_limit;     /* bytes; a larger WAL is truncated; 0: never */
 	int64_t sqlite_cache;	      /* bytes of a page cache of the steward's, at most */
 	struct policy_globs sqlite_exclude;
+	/* monitoring */
+	int64_t metrics_window_ms; /* rates are over so long */
+	bool metrics;
 	/* the mount */
 	bool allow_other;
 	char logfile[4096]; /* "": syslog */

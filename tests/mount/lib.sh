@@ -53,7 +53,8 @@ live() { mounted "$MNT" && "${RUN_AS[@]}" cat "$MNT/.clawfs/stats.json"; }
 as_user() {
 	local uid=$1
 	shift
-	setpriv --reuid "$uid" --regid "$uid" --clear-groups "$@"
+	# With a home of its own, as a login gives it: not root's.
+	env HOME="$CASE_DIR" setpriv --reuid "$uid" --regid "$uid" --clear-groups "$@"
 }
 
 # In a mount namespace of one's own: lets ordinary users open /dev/fuse, as

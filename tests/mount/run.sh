@@ -114,6 +114,11 @@ clean_up() {
 		cat "$dir/mounts-left"
 		while read -r mnt; do umount "$mnt" 2>/dev/null || umount -l "$mnt" || true; done <"$dir/mounts-left"
 	fi
+	# Another case's private mount namespace may have a copy of what was mounted on it; that ends with its case.
+	for ((i = 0; i < 300 * SLOW && status == 0; i++)); do
+		[ -n "$(loops_of "$dir" "$shm")" ] || break
+		sleep 0.1
+	done
 	for loop in $(loops_of "$dir" "$shm"); do
 		echo "loop device left behind: $loop"
 		losetup -d "$loop" || true

@@ -74,6 +74,8 @@ static void test_defaults(void **state)
 	assert_int_equal(config.sqlite_exclude.count, 0);
 	assert_int_equal(config.sqlite_cache, 256 << 10);
 	assert_int_equal(config.cache_ms, 86400000);
+	assert_true(config.metrics);
+	assert_int_equal(config.metrics_window_ms, 60000);
 	assert_int_equal(config.profile, PROFILE_SECURECLAW);
 	assert_false(config.allow_other);
 	assert_string_equal(config.logfile, "");

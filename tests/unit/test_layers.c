@@ -171,6 +171,13 @@ static const struct wins winners[] = {
 	 "cache_ms",
 	 "45000 SECURECLAW_SESSION_CACHE_TTL_MS"},
 
+	{{NULL, NULL, NULL, {"SECURECLAW_IO_METRICS_ENABLED=0"}, {NULL}},
+	 "metrics",
+	 "off SECURECLAW_IO_METRICS_ENABLED"},
+	{{NULL, NULL, NULL, {"SECURECLAW_IO_METRICS_WINDOW_MS=120000"}, {NULL}},
+	 "metrics_window_ms",
+	 "120000 SECURECLAW_IO_METRICS_WINDOW_MS"},
+
 	/* The application's own section, in the units of PRAGMAs; ours is the more exact one. */
 	{{"{\"memory\": {\"store\": {\n\"sqlite\": {\"walMode\": false}}}}", NULL, NULL, {NULL}, {NULL}},
 	 "sqlite_wal",

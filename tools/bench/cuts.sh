@@ -20,7 +20,7 @@ cut_load() {
 	: >"$place/ready"
 	until [ -e "$WORK/cuts/go" ]; do sleep 0.05; done
 	spawn load "${RUNNER[@]}" "$LOAD" run "$DATA" "$place/acks" --seconds="$cut_seconds" "${plan[@]}" \
-		"${LOAD_OPTIONS[@]}" >"$place/load.json"
+		"${LOAD_OPTIONS[@]}" >"$raw/$name/cuts.load.json"
 	wait "$SPAWNED" || die "the load on ${TITLES[$name]} failed"
 	configuration_down "$name" "$place"
 	card_destroy "$place"

@@ -21,8 +21,9 @@ bench_begin() {
 	for program in "$CLAWFS" "$LOAD"; do [ -x "$program" ] || die "$program is missing; build it first (make bench-build)"; done
 	[ "$(id -u)" -eq 0 ] || die "loop devices and mounts need root; run it with sudo"
 	[ -c /dev/fuse ] || die '/dev/fuse is missing; load the kernel module "fuse" or give the container the device'
-	[ "$(stat -f -c %T /dev/shm)" = tmpfs ] || die "/dev/shm is not a tmpfs; the images must be in RAM"
-	WORK=$(mktemp -d /dev/shm/clawfs-bench.XXXXXX)
+	local ram=${BENCH_RAM:-/dev/shm}
+	[ "$(stat -f -c %T "$ram" 2>/dev/null)" = tmpfs ] || die "$ram is not a tmpfs; the images must be in RAM (BENCH_RAM=DIR)"
+	WORK=$(mktemp -d "$ram/clawfs-bench.XXXXXX")
 	mkdir "$WORK/pids"
 	trap bench_end EXIT
 	trap 'exit 130' INT
@@ -76,15 +77,15 @@ bench_end() {
 		kill -9 "$pid" 2>/dev/null || true
 		wait_until 10 gone "$pid" || true
 	done
-	for round in 1 2 3; do
+	# A mount is busy while there is a loop device on a file of it: in turns.
+	for round in {1..20}; do
 		for mnt in $(mounts_below "$WORK"); do
-			umount "$mnt" 2>/dev/null || true
+			umount "$mnt" 2>/dev/null || continue
 			# A FUSE file system has left when its process has.
-			for file in "$WORK"/pids/daemon.*[0-9]; do
-				pid=${file##*.}
-				if [ -e "$file" ] && [ "$(cat "$file.mnt" 2>/dev/null)" = "$mnt" ] && ! wait_until 20 gone "$pid"; then
-					kill -9 "$pid" 2>/dev/null || true
-				fi
+			for file in "$WORK"/pids/daemon.*.mnt; do
+				[ -e "$file" ] && [ "$(cat "$file")" = "$mnt" ] || continue
+				pid=${file%.mnt}
+				wait_until 20 gone "${pid##*.}" || true
 			done
 		done
 		for loop in $(losetup -n -l -O NAME,BACK-FILE | awk -v dir="$WORK/" 'index($2, dir) == 1 { print $1 }'); do

@@ -7,6 +7,7 @@
 
 #include "tools/bench/die.h"
 #include "tools/bench/load.h"
+#include "tools/bench/scale.h"
 
 static void usage(FILE *out)
 {
@@ -15,6 +16,9 @@ static void usage(FILE *out)
 		"       load run DIR ACKS [options]      the load; latencies as JSON on stdout\n"
 		"       load check DIR ACKS CUT [options] what DIR lacks of what was acknowledged by CUT, ms of\n"
 		"                                        CLOCK_MONOTONIC, as JSON; exit status 3 if anything\n"
+		"       load grow DIR FACTOR [options]    add old files, so many times (scale.h)\n"
+		"       load resave DIR FACTOR COUNT MS [options] save one of them unchanged, so often\n"
+		"       load idle SECONDS [options]      do nothing, and watch\n"
 		"       load now                         ms of CLOCK_MONOTONIC\n"
 		"ACKS is a directory that takes down when each operation was acknowledged.\n"
 		"The same options for all three:\n"
@@ -27,7 +31,7 @@ static void usage(FILE *out)
 		"  --insert=N, --query=N  a minute, of the database: 125, 125\n"
 		"  --rows=N               chunks that are in it beforehand: 2000\n"
 		"  --transcript=N         transcript lines a minute: 100\n"
-		"For run:\n"
+		"For run, and --watch also for resave and idle:\n"
 		"  --buffering=none|writes|synced  what the application does itself: none\n"
 		"  --watch=PID            its CPU and memory, and of all below it, into the JSON; may be given again\n"
 		"  --progress=TEXT        a line on stderr that begins so\n");
@@ -133,6 +137,20 @@ int main(int argc, char **argv)
 	}
 	if (argc == 2 && strcmp(argv[0], "setup") == 0) {
 		load_setup(&o.plan, argv[1]);
+		return 0;
+	}
+	if (argc == 3 && strcmp(argv[0], "grow") == 0) {
+		scale_setup(&o.plan, argv[1], (int)number("FACTOR", argv[2], 1, 999));
+		return 0;
+	}
+	if (argc == 5 && strcmp(argv[0], "resave") == 0) {
+		scale_resave(&o.plan, argv[1], (int)number("FACTOR", argv[2], 1, 999),
+			     (int)number("COUNT", argv[3], 1, 1e6), number("MS", argv[4], 0, 1e9),
+			     watch_create(o.watch, o.watches), stdout);
+		return 0;
+	}
+	if (argc == 2 && strcmp(argv[0], "idle") == 0) {
+		scale_idle(number("SECONDS", argv[1], 0, 86400), watch_create(o.watch, o.watches), stdout);
 		return 0;
 	}
 	if (argc == 3 && strcmp(argv[0], "run") == 0) {

@@ -57,6 +57,7 @@ struct usage {
 	double cpu_ms;
 	long rss_kib, pss_kib; /* the most at any one look */
 	int processes;
+	long switches; /* context switches of all their threads: how often somebody woke up */
 };
 struct watch;
 struct watch *watch_create(const int *pids, int count);

@@ -51,14 +51,18 @@ void series_print(struct series *s, FILE *out)
 		double q;
 	} points[] = {{"min", 0},   {"p5", 0.05},  {"p25", 0.25}, {"p50", 0.5},	   {"p75", 0.75},
 		      {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}, {"p999", 0.999}, {"max", 1}};
-	double sum = 0;
+	size_t most = s->count - s->count / 100;
+	double sum = 0, sum99 = 0;
 
 	series_sort(s);
-	for (size_t i = 0; i < s->count; i++)
+	for (size_t i = 0; i < s->count; i++) {
 		sum += s->ms[i];
+		if (i < most)
+			sum99 += s->ms[i];
+	}
 	fprintf(out, "\"%s\":{\"count\":%zu", s->name, s->count);
 	if (s->count > 0) {
-		fprintf(out, ",\"mean\":%.5f", sum / (double)s->count);
+		fprintf(out, ",\"mean\":%.5f,\"mean99\":%.5f", sum / (double)s->count, sum99 / (double)most);
 		for (size_t i = 0; i < sizeof(points) / sizeof(*points); i++)
 			fprintf(out, ",\"%s\":%.5f", points[i].name, series_at(s, points[i].q));
 	}

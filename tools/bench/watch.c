@@ -12,6 +12,7 @@ enum { PIDS = 64 };
 struct watch {
 	int roots[PIDS], count;
 	double cpu_before;
+	long switches_before;
 	struct usage usage;
 };
 
@@ -86,13 +87,6 @@ static double cpu_ms(int pid)
 	return (double)(user + sys + (unsigned long)(child_user + child_sys)) * 1e3 / (double)sysconf(_SC_CLK_TCK);
 }
 
-static long rollup_kib(const char *text, const char *key)
-{
-	const char *at = strstr(text, key);
-
-	return at ? strtol(at + strlen(key), NULL, 10) : 0;
-}
-
 static double total_cpu(const struct watch *w)
 {
 	int pids[PIDS], count = family(w, pids);
@@ -100,6 +94,47 @@ static double total_cpu(const struct watch *w)
 
 	for (int i = 0; i < count; i++)
 		sum += cpu_ms(pids[i]);
+	return sum;
+}
+
+static long long_after(const char *text, const char *key)
+{
+	const char *at = strstr(text, key);
+
+	return at ? strtol(at + strlen(key), NULL, 10) : 0;
+}
+
+/* Of all threads that there are. */
+static long switches(int pid)
+{
+	char path[64], text[4096];
+	struct dirent *entry;
+	long sum = 0;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	tasks = opendir(path);
+	while (tasks && (entry = readdir(tasks))) {
+		int tid = atoi(entry->d_name);
+		if (tid == 0)
+			continue;
+		snprintf(path, sizeof(path), "task/%d/status", tid);
+		if (read_proc(pid, path, text, sizeof(text)))
+			sum += long_after(text, "\nvoluntary_ctxt_switches:") +
+			       long_after(text, "\nnonvoluntary_ctxt_switches:");
+	}
+	if (tasks)
+		closedir(tasks);
+	return sum;
+}
+
+static long total_switches(const struct watch *w)
+{
+	int pids[PIDS], count = family(w, pids);
+	long sum = 0;
+
+	for (int i = 0; i < count; i++)
+		sum += switches(pids[i]);
 	return sum;
 }
 
@@ -112,6 +147,7 @@ struct watch *watch_create(const int *pids, int count)
 	for (int i = 0; i < count && i < PIDS; i++)
 		w->roots[w->count++] = pids[i];
 	w->cpu_before = total_cpu(w);
+	w->switches_before = total_switches(w);
 	return w;
 }
 
@@ -124,8 +160,8 @@ void watch_look(struct watch *w)
 	for (int i = 0; i < count; i++) {
 		if (!read_proc(pids[i], "smaps_rollup", text, sizeof(text)))
 			continue;
-		rss += rollup_kib(text, "\nRss:");
-		pss += rollup_kib(text, "\nPss:");
+		rss += long_after(text, "\nRss:");
+		pss += long_after(text, "\nPss:");
 	}
 	if (rss > w->usage.rss_kib)
 		w->usage.rss_kib = rss;
@@ -142,6 +178,7 @@ struct usage watch_destroy(struct watch *w)
 	watch_look(w);
 	usage = w->usage;
 	usage.cpu_ms = total_cpu(w) - w->cpu_before;
+	usage.switches = total_switches(w) - w->switches_before;
 	free(w);
 	return usage;
 }

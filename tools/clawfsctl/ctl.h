@@ -36,6 +36,9 @@ int ctl_umount_run(const struct ctl_command *self, int argc, char **argv);
 int ctl_ls_run(const struct ctl_command *self, int argc, char **argv);
 int ctl_doctor_run(const struct ctl_command *self, int argc, char **argv);
 
+/* What umount(8) calls as umount.clawfs or umount.fuse.clawfs: DIR [-nlfvr] [-t TYPE]. Its exit statuses. */
+int ctl_umount_helper(const struct ctl_command *self, int argc, char **argv);
+
 /* The next option of the subcommand as getopt_long(3) gives it; -1 after the last, '?' when usage is to be
  * refused (the line is printed) and 'h' when help was asked for (printed). */
 int ctl_option(const struct ctl_command *self, int argc, char **argv, const char *shorts, const struct option *longs);

@@ -37,11 +37,16 @@ static int complain(const struct ctl_command *self, const struct place *place, i
 	}
 }
 
-int flush_place(const struct ctl_command *self, const struct place *place)
+int flush_place(const struct ctl_command *self, const struct place *place, bool quiet)
 {
 	char command[PATH_MAX + 16] = "flush";
 	int status;
 
+	if (place_is_read_only(place)) {
+		if (!quiet)
+			printf("%s: mounted read-only, nothing to flush\n", place->mountpoint);
+		return CTL_OK;
+	}
 	struct snapshot *before = snapshot_create(self, place, &status);
 	if (!before)
 		return status;
@@ -61,9 +66,10 @@ int flush_place(const struct ctl_command *self, const struct place *place)
 	writes = snapshot_number(after, "$.totals.lower_writes") - writes;
 	bytes = snapshot_number(after, "$.totals.lower_bytes") - bytes;
 	snapshot_destroy(after);
-	printf("%s%s%s: flushed %s, %s, in %s\n", place->mountpoint, place->inside[0] ? "/" : "", place->inside,
-	       format_count((uint64_t)writes, "file", "files").text, format_bytes((double)bytes).text,
-	       format_age(now_ms() - start).text);
+	if (!quiet)
+		printf("%s%s%s: flushed %s, %s, in %s\n", place->mountpoint, place->inside[0] ? "/" : "", place->inside,
+		       format_count((uint64_t)writes, "file", "files").text, format_bytes((double)bytes).text,
+		       format_age(now_ms() - start).text);
 	return CTL_OK;
 }
 
@@ -79,5 +85,5 @@ int ctl_flush_run(const struct ctl_command *self, int argc, char **argv)
 	if (!ctl_argument(self, argc, argv, &arg))
 		return CTL_USAGE;
 	int status = place_find(self, arg, &place);
-	return status == CTL_OK ? flush_place(self, &place) : status;
+	return status == CTL_OK ? flush_place(self, &place, false) : status;
 }

@@ -4,7 +4,8 @@
 
 #include "tools/clawfsctl/snapshot.h"
 
-/* Flushes `place->inside` and prints what that took. CTL_OK; CTL_UNFLUSHED or CTL_FAILED with the line printed. */
-int flush_place(const struct ctl_command *self, const struct place *place);
+/* Flushes `place->inside` and, unless `quiet`, prints what that took. CTL_OK; CTL_UNFLUSHED or CTL_FAILED with the line
+ * printed. */
+int flush_place(const struct ctl_command *self, const struct place *place, bool quiet);
 
 #endif

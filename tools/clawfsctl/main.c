@@ -76,8 +76,26 @@ bool ctl_argument(const struct ctl_command *self, int argc, char **argv, const c
 	return true;
 }
 
+static const struct ctl_command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(name, commands[i].name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static bool is_umount_helper(const char *argv0)
+{
+	const char *slash = strrchr(argv0, '/');
+	const char *name = slash ? slash + 1 : argv0;
+
+	return strcmp(name, "umount.clawfs") == 0 || strcmp(name, "umount.fuse.clawfs") == 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc > 0 && is_umount_helper(argv[0]))
+		return ctl_umount_helper(find_command("umount"), argc, argv);
 	if (argc < 2) {
 		fprintf(stderr, "clawfsctl: no command given; see clawfsctl --help\n");
 		return CTL_USAGE;
@@ -90,16 +108,16 @@ int main(int argc, char **argv)
 		printf("clawfsctl " CLAWFS_VERSION "\n");
 		return CTL_OK;
 	}
-	for (size_t i = 0; i < COMMANDS; i++)
-		if (strcmp(argv[1], commands[i].name) == 0) {
-			int status = commands[i].run(&commands[i], argc - 1, argv + 1);
-			/* A full disk or a closed pipe behind stdout. */
-			if ((fflush(stdout) != 0 || ferror(stdout)) && status == CTL_OK) {
-				perror("clawfsctl: standard output");
-				status = CTL_FAILED;
-			}
-			return status;
-		}
-	fprintf(stderr, "clawfsctl: %s: unknown command; see clawfsctl --help\n", argv[1]);
-	return CTL_USAGE;
+	const struct ctl_command *command = find_command(argv[1]);
+	if (!command) {
+		fprintf(stderr, "clawfsctl: %s: unknown command; see clawfsctl --help\n", argv[1]);
+		return CTL_USAGE;
+	}
+	int status = command->run(command, argc - 1, argv + 1);
+	/* A full disk or a closed pipe behind stdout. */
+	if ((fflush(stdout) != 0 || ferror(stdout)) && status == CTL_OK) {
+		perror("clawfsctl: standard output");
+		status = CTL_FAILED;
+	}
+	return status;
 }

@@ -270,6 +270,14 @@ char *place_read(const struct ctl_command *self, const struct place *place, cons
 	return NULL;
 }
 
+bool place_is_read_only(const struct place *place)
+{
+	char path[PATH_MAX + 64];
+
+	snprintf(path, sizeof(path), "%s/.clawfs/control", place->mountpoint);
+	return access(path, W_OK) < 0 && errno == EROFS;
+}
+
 int place_command(const struct place *place, const char *text)
 {
 	int fd = open_control(place, "control", O_WRONLY);

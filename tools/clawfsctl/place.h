@@ -19,6 +19,9 @@ int place_find(const struct ctl_command *self, const char *arg, struct place *pl
 /* The text of a file below .clawfs, to be freed; NULL with the line printed and *status set. */
 char *place_read(const struct ctl_command *self, const struct place *place, const char *file, int *status);
 
+/* Whether nobody can write into the mount, not even a command. */
+bool place_is_read_only(const struct place *place);
+
 /* Writes one command to .clawfs/control and waits for it. 0 or a negative errno. */
 int place_command(const struct place *place, const char *text);
 

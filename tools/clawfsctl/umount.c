@@ -18,6 +18,9 @@
 /* A process that has just ended may still be closing its files. */
 #define BUSY_TRIES 20
 #define TRY_MS	   100
+/* umount(8)'s exit statuses. */
+#define UMOUNT_USAGE  1
+#define UMOUNT_FAILED 32
 
 extern char **environ;
 
@@ -127,11 +130,37 @@ static bool left_behind(const char *upper)
 	return entries > 2;
 }
 
-static int run(const struct ctl_command *self, const struct place *place, bool force)
+struct wishes {
+	bool force, quiet;
+};
+
+/* Whether the daemon may be asked: root may unmount what only another user may look into. */
+static bool may_ask(const struct place *place)
+{
+	char path[PATH_MAX + 64];
+
+	snprintf(path, sizeof(path), "%s/.clawfs/control", place->mountpoint);
+	return geteuid() != 0 || access(path, W_OK) == 0 || errno != EACCES;
+}
+
+/* Unmounts without asking for anything before. */
+static int unmount_only(const struct ctl_command *self, const char *dir)
+{
+	struct place_mount m;
+
+	if (!place_covering(dir, true, &m))
+		return CTL_NO_MOUNT;
+	int status = unmount(self, dir, 0, false);
+	return status == CTL_OK ? wait_for_end(self, m.source) : status;
+}
+
+static int run(const struct ctl_command *self, const struct place *place, struct wishes wishes)
 {
 	char source[PATH_MAX], upper[PATH_MAX];
 	int status;
 
+	if (!may_ask(place))
+		return unmount_only(self, place->mountpoint);
 	struct snapshot *s = snapshot_create(self, place, &status);
 	if (!s)
 		return status;
@@ -139,11 +168,11 @@ static int run(const struct ctl_command *self, const struct place *place, bool f
 	snprintf(source, sizeof(source), "%s", snapshot_text(s, "$.source"));
 	snprintf(upper, sizeof(upper), "%s", snapshot_text(s, "$.upper"));
 	snapshot_destroy(s);
-	status = flush_place(self, place);
-	if (status != CTL_OK && !(status == CTL_UNFLUSHED && force))
+	status = flush_place(self, place, wishes.quiet);
+	if (status != CTL_OK && !(status == CTL_UNFLUSHED && wishes.force))
 		return status;
 	fflush(stdout);
-	status = unmount(self, place->mountpoint, daemon, force);
+	status = unmount(self, place->mountpoint, daemon, wishes.force);
 	if (status == CTL_OK)
 		status = wait_for_end(self, source);
 	if (status != CTL_OK)
@@ -151,11 +180,12 @@ static int run(const struct ctl_command *self, const struct place *place, bool f
 	if (left_behind(upper)) {
 		ctl_complain(self,
 			     "%s: not everything reached the lower; it is kept in %s until the machine is switched "
-			     "off: mend the card, then mount again",
+			     "off, and saved as the daemon's log says: mend the card, then mount again",
 			     place->mountpoint, upper);
 		return CTL_UNFLUSHED;
 	}
-	printf("%s: unmounted, everything is in %s\n", place->mountpoint, source);
+	if (!wishes.quiet)
+		printf("%s: unmounted, everything is in %s\n", place->mountpoint, source);
 	return CTL_OK;
 }
 
@@ -164,13 +194,13 @@ int ctl_umount_run(const struct ctl_command *self, int argc, char **argv)
 	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {"force", no_argument, NULL, 'f'}, {0}};
 	struct place place;
 	const char *arg;
-	bool force = false;
+	struct wishes wishes = {0};
 	int c;
 
 	while ((c = ctl_option(self, argc, argv, "hf", longs)) != -1) {
 		if (c != 'f')
 			return c == 'h' ? CTL_OK : CTL_USAGE;
-		force = true;
+		wishes.force = true;
 	}
 	if (!ctl_argument(self, argc, argv, &arg))
 		return CTL_USAGE;
@@ -181,5 +211,51 @@ int ctl_umount_run(const struct ctl_command *self, int argc, char **argv)
 		ctl_complain(self, "%s: is no mount, but lies in one; name %s", arg, place.mountpoint);
 		return CTL_USAGE;
 	}
-	return run(self, &place, force);
+	return run(self, &place, wishes);
+}
+
+/* The kernel may still know names and attributes; to open something wants the daemon. */
+static bool is_dead(const char *dir)
+{
+	char path[PATH_MAX];
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/.clawfs/stats", dir) >= sizeof(path))
+		return false;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool dead = fd < 0 && errno == ENOTCONN;
+	if (fd >= 0)
+		close(fd);
+	return dead;
+}
+
+int ctl_umount_helper(const struct ctl_command *self, int argc, char **argv)
+{
+	struct wishes wishes = {.quiet = true};
+	struct place place;
+	bool lazy = false;
+	int c;
+
+	opterr = 0;
+	while ((c = getopt(argc, argv, ":nlfvrt:N:")) != -1) {
+		lazy |= c == 'l';
+		wishes.force |= c == 'f';
+		if (c == 'v')
+			wishes.quiet = false;
+		if (c == '?' || c == ':' || c == 'N') {
+			ctl_complain(self, "%s: unknown to the umount helper; see umount(8), External helpers",
+				     argv[optind - 1]);
+			return UMOUNT_USAGE;
+		}
+	}
+	if (optind + 1 != argc) {
+		ctl_complain(self, "one mount point is wanted; see umount(8), External helpers");
+		return UMOUNT_USAGE;
+	}
+	const char *dir = argv[optind];
+	/* Lazily, or of a daemon that has died: nobody is to be waited for. */
+	if (lazy || is_dead(dir))
+		return umount2(dir, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0 ? CTL_OK : UMOUNT_FAILED;
+	if (place_find(self, dir, &place) != CTL_OK || place.inside[0])
+		return UMOUNT_FAILED;
+	return run(self, &place, wishes) == CTL_OK ? CTL_OK : UMOUNT_FAILED;
 }

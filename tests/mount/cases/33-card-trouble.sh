@@ -58,6 +58,38 @@ check_all "$LOWER" 0 2>/dev/null || assert_eq "$(node "$NODE/get.js" new <"$LOWE
 rm "$CASE_DIR/card/filler" "$CASE_DIR/card/filler2"
 wait_until arrived 20
 flush_fs
+check_all "$LOWER" 20
+
+# Full in the middle of an append: the card has the beginning of what waits, cut anywhere, RAM has all of it, and what comes
+# once there is room follows exactly. In the meantime the mount is killed, too.
+node "$NODE/text.js" 40 >"$CASE_DIR/long.log"
+cp "$CASE_DIR/long.log" "$MNT/logs/long.log"
+sync "$MNT/logs/long.log"
+dd if=/dev/zero of="$CASE_DIR/card/filler" bs=64K status=none 2>/dev/null || true
+dd if=/dev/zero of="$CASE_DIR/card/filler2" bs=1K status=none 2>/dev/null || true
+truncate -s -20K "$CASE_DIR/card/filler"
+sync -f "$CASE_DIR/card"
+before=$(stat -c %s "$LOWER/logs/long.log")
+node "$NODE/text.js" 1040 | tail -n +41 | tee -a "$CASE_DIR/long.log" >>"$MNT/logs/long.log"
+refused_sync "$MNT/logs/long.log" 'No space left on device'
+is_prefix() { head -c "$(stat -c %s "$1")" "$2" | cmp - "$1"; }
+for round in 1 2; do
+	after=$(stat -c %s "$LOWER/logs/long.log")
+	assert [ "$after" -gt "$before" ]
+	assert [ "$after" -lt "$(stat -c %s "$CASE_DIR/long.log")" ]
+	is_prefix "$LOWER/logs/long.log" "$CASE_DIR/long.log"
+	assert_same_file "$CASE_DIR/long.log" "$MNT/logs/long.log"
+	[ "$round" -eq 1 ] || break
+	kill9
+	umount "$MNT"
+	mount_fs retry_ms=200 retry_max_ms=1000
+	refused_sync "$MNT/logs/long.log" 'No space left on device'
+done
+echo 'one more' | tee -a "$CASE_DIR/long.log" >>"$MNT/logs/long.log"
+rm "$CASE_DIR/card/filler" "$CASE_DIR/card/filler2"
+all_arrived() { cmp "$CASE_DIR/long.log" "$LOWER/logs/long.log" && [ "$(stats totals.dirty_bytes)" -eq 0 ]; }
+wait_until all_arrived
 umount_fs
 check_all "$LOWER" 20
+assert_same_file "$CASE_DIR/long.log" "$LOWER/logs/long.log"
 umount "$CASE_DIR/card"

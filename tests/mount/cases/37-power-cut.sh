@@ -58,4 +58,5 @@ for writer in "${writers[@]}"; do wait "$writer"; done
 umount_fs
 node "$NODE/powercut-check.js" "$LOWER" "$CASE_DIR/acks" 1e15 0
 umount "$CASE_DIR/card"
-umount "$CASE_DIR/xfs"
+# The loop device in it goes a moment after its file system.
+wait_until umount "$CASE_DIR/xfs"

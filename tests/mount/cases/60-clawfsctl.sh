@@ -162,7 +162,7 @@ printf 'very last\n' >>"$MNT/logs/gateway.log"
 ctl 0 umount
 says "^$MNT: flushed 1 file, 10 B, in "
 says "^$MNT: unmounted, everything is in $LOWER$"
-assert gone "$DAEMON"
+wait_until gone "$DAEMON"
 daemon_ended
 assert_eq "$(tail -n 2 "$LOWER/logs/gateway.log")" 'last line
 very last'
