@@ -78,7 +78,7 @@ bool observe_look(struct clawfs *fs, uint32_t slot, msec_t now)
 		sched_update(fs, slot, f);
 		pthread_mutex_unlock(&fs->sched.lock);
 		if (grew)
-			stats_app_write(fs->stats, now, f->cls, bytes);
+			stats_app_write(fs->stats, now, f->cls, bytes, false);
 		seen->size = st.st_size;
 		seen->mtime = st.st_mtim;
 	}
@@ -124,7 +124,8 @@ static bool is_left_alone(struct clawfs *fs, struct file *f)
 
 	if (reader < 0)
 		return false;
-	/* By the other descriptor it is opened again. */
+	/* Nor with what the kernel has of it. By the other descriptor it is opened again. */
+	observe_forget(fs, f);
 	close(f->fd_up);
 	bool written = fcntl(reader, F_SETLEASE, F_RDLCK) < 0;
 	if (!written)

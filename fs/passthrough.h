@@ -35,8 +35,7 @@
  * FILE_IO_UPPER is for logs and transcripts whose first handle only appends (O_WRONLY, O_APPEND): what it
  * writes is a copy in memory, and fs/observe.h finds out what it was. What follows:
  *   - the file stays in the upper, in the same upper file, until the last handle is closed (F6). What
- *     would materialise it is refused with EBUSY (link, setxattr, an exchange); a rename takes both
- *     its files along;
+ *     would materialise it is refused with EBUSY (link, an exchange) or done to both its files (rename);
  *   - its upper file has holes where its head was flushed: a reader that joins makes it complete
  *     (`filled`), a handle that may write anywhere makes it a whole file;
  *   - O_SYNC and O_DSYNC handles that join are answered by us (FOPEN_DIRECT_IO), and begin no such file;
