@@ -11,8 +11,11 @@ CFLAGS   ?= -O2 -g
 # What a caller's CFLAGS must not take away.
 STD      := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 -DCLAWFS_VERSION='"$(VERSION)"' -I.
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wformat=2 -Wno-unused-parameter
-HARDEN   ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
-LDHARDEN ?= -pie -Wl,-z,relro,-z,now
+# What the compiler has of these; the names differ with the processor.
+supported = $(foreach flag,$(1),$(shell $(CC) -Werror $(flag) -x c -c /dev/null -o /dev/null 2>/dev/null && echo $(flag)))
+HARDEN_MORE := $(call supported,-fstack-clash-protection -fcf-protection=full -mbranch-protection=standard)
+HARDEN   ?= -fstack-protector-strong -D_FORTIFY_SOURCE=3 -fPIE $(HARDEN_MORE)
+LDHARDEN ?= -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code
 # Expanded when used, so that `make deps` can bring the libraries first.
 FUSE_CFLAGS   = $(shell pkg-config --cflags fuse3)
 LIBS          = $(shell pkg-config --libs fuse3) -lz -lsqlite3 -lpthread

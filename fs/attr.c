@@ -5,6 +5,7 @@
 #include <fuse_lowlevel.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 /* --- stat ---------------------------------------------------------------- */
@@ -424,6 +425,19 @@ ssize_t fs_listxattr(struct clawfs *fs, uint32_t node, char *list, size_t size)
 	return n;
 }
 
+/* Before an attribute is made or removed: whether it can be. What comes again after a worker died fails then only if it
+ * would have failed there. */
+static bool xattr_may(struct clawfs *fs, const char *path, const char *name, bool present)
+{
+	struct request *r = request_current();
+
+	if (!r)
+		return false;
+	if (!r->able && (fs->lower.sys->getxattr(path, name, NULL, 0) >= 0) == present)
+		__atomic_store_n(&r->able, true, __ATOMIC_RELEASE);
+	return r->able && request_is_again();
+}
+
 int fs_setxattr(struct clawfs *fs, uint32_t node, const char *name, const void *value, size_t size, int flags,
 		msec_t now)
 {
@@ -439,6 +453,8 @@ int fs_setxattr(struct clawfs *fs, uint32_t node, const char *name, const void *
 	pthread_rwlock_rdlock(&fs->tree);
 	rc = has_lower(fs_node(fs, node)) ? xattr_path(fs, node, path, &opened) : -EOPNOTSUPP;
 	if (rc == 0) {
+		if (flags & XATTR_CREATE && xattr_may(fs, path, name, false))
+			flags = 0;
 		rc = fs->lower.sys->setxattr(path, name, value, size, flags) < 0 ? -errno : 0;
 		if (opened >= 0)
 			close(opened);
@@ -458,7 +474,10 @@ int fs_removexattr(struct clawfs *fs, uint32_t node, const char *name, msec_t no
 	pthread_rwlock_rdlock(&fs->tree);
 	rc = has_lower(fs_node(fs, node)) ? xattr_path(fs, node, path, &opened) : -ENODATA;
 	if (rc == 0) {
+		bool may = xattr_may(fs, path, name, true);
 		rc = fs->lower.sys->removexattr(path, name) < 0 ? -errno : 0;
+		if (rc == -ENODATA && may)
+			rc = 0;
 		if (opened >= 0)
 			close(opened);
 	}

@@ -55,8 +55,10 @@ struct listing *control_list(const struct clawfs *fs)
 
 	for (uint32_t i = NODE_CTL_STATS; ok && i < NODE_CTL_END; i++)
 		ok = !is_there(fs, i) || listing_add(list, entries[i].name, i, DT_REG);
-	if (ok)
+	if (ok) {
+		listing_sort(list);
 		return list;
+	}
 	listing_destroy(list);
 	return NULL;
 }
@@ -108,6 +110,12 @@ static void text_flushes(struct listing *out, const struct stats_class stats[])
 	}
 }
 
+/* Of the process to signal: the supervisor, if there is one. */
+static int main_pid(struct clawfs *fs)
+{
+	return fs->shared->supervisor ? fs->shared->supervisor : (int)getpid();
+}
+
 /* What the device has counted since the mount, beside what we have. */
 static bool blockdev_since_mount(const struct clawfs *fs, struct blockdev *d, char name[BLOCKDEV_NAME_MAX])
 {
@@ -156,8 +164,8 @@ static void write_text(struct clawfs *fs, struct listing *out, msec_t now, const
 		       const struct refusal *refused, const struct stats_class total[],
 		       const struct stats_class minute[], int64_t uptime)
 {
-	listing_text(out, "clawfs " CLAWFS_VERSION " on %s, lower %s, upper %s, pid %d\n", fs->mountpoint, fs->source,
-		     fs->upper.path, (int)getpid());
+	listing_text(out, "clawfs " CLAWFS_VERSION " on %s, lower %s, upper %s, pid %d, worker %d (number %u)\n",
+		     fs->mountpoint, fs->source, fs->upper.path, main_pid(fs), (int)getpid(), fs->shared->generation);
 	listing_text(out, "uptime %lld:%02lld:%02lld, %.1f of %.1f MiB RAM in use%s%s\n", (long long)(uptime / 3600000),
 		     (long long)(uptime / 60000 % 60), (long long)(uptime / 1000 % 60), (double)used / 1048576,
 		     (double)CONFIG(fs, ram_max) / 1048576, refused->error ? "; THE LOWER REFUSES: " : "",
@@ -229,7 +237,8 @@ static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const
 		       const struct refusal *refused, const struct stats_class total[],
 		       const struct stats_class minute[], int64_t uptime)
 {
-	listing_text(out, "{\"version\":\"" CLAWFS_VERSION "\",\"pid\":%d,", (int)getpid());
+	listing_text(out, "{\"version\":\"" CLAWFS_VERSION "\",\"pid\":%d,\"worker\":%d,\"worker_number\":%u,",
+		     main_pid(fs), (int)getpid(), fs->shared->generation);
 	json_member(out, "mountpoint", fs->mountpoint);
 	json_member(out, "source", fs->source);
 	json_member(out, "upper", fs->upper.path);

@@ -23,6 +23,7 @@ int dbs_init(struct clawfs *fs)
 {
 	pthread_mutex_init(&fs->dbs.lock, NULL);
 	pthread_cond_init(&fs->dbs.changed, NULL);
+	fs->dbs.lease = &fs->shared->lease;
 	db_rules_set(fs);
 	return shm_table_create(&fs->dbs.table, "clawfs-dbs", sizeof(struct db), 1, DBS_MAX);
 }
@@ -125,6 +126,37 @@ uint32_t db_recognise(struct clawfs *fs, uint32_t node, const void *header, msec
 	if (index && !known)
 		steward_wake(fs);
 	return index;
+}
+
+int dbs_revive(struct clawfs *fs, msec_t now)
+{
+	int rc = shm_table_revive(fs->dbs.table);
+	uint32_t end = rc < 0 ? 0 : shm_table_end(fs->dbs.table);
+
+	for (uint32_t i = 1; i < end; i++) {
+		struct db *d = db_at(fs, i);
+		if (!shm_table_is_live(fs->dbs.table, i))
+			continue;
+		if (!d->node || !shm_table_is_live(fs->nodes.table, d->node) || fs_node(fs, d->node)->db != i) {
+			d->node = 0;
+			shm_table_free(fs->dbs.table, i);
+			continue;
+		}
+		d->syncing = 0;
+		memset(&d->seen, 0, sizeof(d->seen));
+		policy_barrier_revive(&d->barrier);
+		policy_visit_init(&d->visit, now);
+		d->wal_new = true;
+		if (!d->excluded)
+			policy_visit_mode(&d->visit, d->mode == DB_ROLLBACK, now);
+	}
+	end = rc < 0 ? 0 : shm_table_end(fs->nodes.table);
+	for (uint32_t i = NODE_FIRST; i < end; i++) {
+		struct node *n = fs_node(fs, i);
+		if (shm_table_is_live(fs->nodes.table, i) && n->db && db_at(fs, n->db)->node != i)
+			n->db = 0;
+	}
+	return rc;
 }
 
 void db_probe(struct clawfs *fs, uint32_t node, int fd, msec_t now)
@@ -316,7 +348,7 @@ static bool is_of_group(const char *name, const char *base)
 
 void db_name_changes(struct clawfs *fs, uint32_t parent, const char *name, int pid)
 {
-	struct db_lease *lease = &fs->dbs.lease;
+	struct db_lease *lease = fs->dbs.lease;
 	uint32_t index;
 
 	if (db_role_of_name(fs, parent, name, &index) == DB_ROLE_WAL) {
@@ -360,5 +392,5 @@ void db_name_made(struct clawfs *fs, uint32_t parent, const char *name)
 
 bool db_fenced(struct clawfs *fs, int pid)
 {
-	return fs->dbs.lease.node && pid == fs->dbs.lease.pid && fs->dbs.lease.fenced;
+	return fs->dbs.lease->node && pid == fs->dbs.lease->pid && fs->dbs.lease->fenced;
 }

@@ -78,7 +78,7 @@ struct dbs {
 	struct shm_table *table;
 	pthread_mutex_t lock;	/* see fs.h; below it only leaves */
 	pthread_cond_t changed; /* a sync has ended */
-	struct db_lease lease;	/* written with the tree lock and `lock`, read with either */
+	struct db_lease *lease; /* in shared memory; written with the tree lock and `lock`, read with either */
 	struct visit_rules rules;
 	struct steward *steward;
 };
@@ -86,6 +86,9 @@ struct dbs {
 /* 0, -ENOMEM, -EMFILE. */
 int dbs_init(struct clawfs *fs);
 void dbs_fini(struct clawfs *fs);
+
+/* In a successor process, before threads: nothing is known to be durable. 0 or -ENOMEM. */
+int dbs_revive(struct clawfs *fs, msec_t now);
 
 /* Takes the rules of the steward's visits from the configuration. dbs.lock held, once there are threads. */
 void db_rules_set(struct clawfs *fs);

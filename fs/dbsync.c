@@ -33,8 +33,16 @@ static struct target open_target(struct clawfs *fs, uint32_t dir, const char *na
 		pthread_rwlock_unlock(&f->lock);
 	}
 	if (t.fd == -1) {
+		struct stat st;
 		int dirfd = dir_lower(fs, dir);
 		t.fd = dirfd < 0 ? dirfd : lower_open_own(&fs->lower, dirfd, name, O_RDONLY);
+		/* A link, a FIFO, a directory of that name: SQLite takes none of them. */
+		if (t.fd == -ELOOP || t.fd == -ENXIO)
+			t.fd = -ENOENT;
+		if (t.fd >= 0 && fs->lower.sys->fstat(t.fd, &st) == 0 && !S_ISREG(st.st_mode)) {
+			close(t.fd);
+			t.fd = -ENOENT;
+		}
 	}
 	return t;
 }
@@ -320,7 +328,7 @@ void db_change_end(struct clawfs *fs, const struct db_io *io, const void *buf, s
 		return;
 	struct db *d = db_at(fs, io->db);
 	pthread_mutex_lock(&fs->dbs.lock);
-	bool by_steward = fs->dbs.lease.node && pid == fs->dbs.lease.pid;
+	bool by_steward = fs->dbs.lease->node && pid == fs->dbs.lease->pid;
 	policy_barrier_after(&d->barrier, io->event, now);
 	bool wal = io->event != BARRIER_DB_WRITE;
 	/* The first write to the database since its log was written: somebody checkpoints. */

@@ -110,8 +110,9 @@ static void time_reply(struct clawfs *fs, const struct fuse_out_header *out)
 static ssize_t device_read(int fd, void *buf, size_t len, void *userdata)
 {
 	struct clawfs *fs = userdata;
-	ssize_t n = read(fd, buf, len);
 
+	request_wait(buf, len);
+	ssize_t n = read(fd, buf, len);
 	if (n < (ssize_t)sizeof(struct fuse_in_header))
 		return n;
 	const struct fuse_in_header *in = buf;
@@ -119,6 +120,7 @@ static ssize_t device_read(int fd, void *buf, size_t len, void *userdata)
 	__atomic_add_fetch(&fs->device.requests[opcode], 1, __ATOMIC_RELAXED);
 	time_request(fs, in, opcode);
 	passthrough_saw_request(&fs->passthrough, buf, (size_t)n);
+	request_read(&fs->shared->requests, fs->shared->generation, buf, (size_t)n);
 	return n;
 }
 
@@ -130,7 +132,9 @@ static ssize_t device_writev(int fd, struct iovec *iov, int count, void *userdat
 		time_reply(fs, iov[0].iov_base);
 	if (count == 2)
 		passthrough_saw_reply(fs, iov[1].iov_base, iov[1].iov_len);
-	return writev(fd, iov, count);
+	ssize_t n = writev(fd, iov, count);
+	request_answered(iov[0].iov_base, iov[0].iov_len);
+	return n;
 }
 
 int device_install(struct clawfs *fs)

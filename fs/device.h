@@ -5,8 +5,10 @@
  *
  *   reading    the count by opcode, and the time, for the stats
  *              passthrough_saw_request (what the kernel offers in FUSE_INIT)
+ *              request_read (what must not be done twice)
  *   writing    how long it took, and errors, for the stats
  *              passthrough_complete_init (what we take of it)
+ *              request_answered
  *
  * Several threads read at once. Nothing here takes a lock or waits, but for the
  * read itself. */

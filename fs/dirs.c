@@ -111,14 +111,7 @@ void dirs_trim(struct clawfs *fs)
 		/* What has a name can be opened again. */
 		if (!n->name || n->flags & NODE_ORPHAN || !S_ISDIR(n->type))
 			continue;
-		if (n->lower_fd >= 0) {
-			close(n->lower_fd);
-			fs->nodes.dirfds--;
-		}
-		if (n->upper_fd >= 0) {
-			close(n->upper_fd);
-			fs->nodes.dirfds--;
-		}
-		n->lower_fd = n->upper_fd = -1;
+		node_close_fd(&fs->nodes, &n->lower_fd);
+		node_close_fd(&fs->nodes, &n->upper_fd);
 	}
 }

@@ -21,9 +21,12 @@ off_t file_fd_size(int fd)
 
 void file_close_fd(int *fd)
 {
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
+	int old = *fd;
+
+	/* The record says so first: to a successor the number may be another file's by then. */
+	__atomic_store_n(fd, -1, __ATOMIC_RELEASE);
+	if (old >= 0)
+		close(old);
 }
 
 enum policy_class file_classify(struct clawfs *fs, uint32_t parent, const char *name)
@@ -53,8 +56,8 @@ uint32_t file_get(struct clawfs *fs, uint32_t node)
 			struct file *f = file_at(fs, slot);
 			const struct name *name = n->name ? name_at(&fs->nodes, n->name) : NULL;
 			rwlock_init(&f->lock);
-			f->node = node;
 			f->fd_rd = f->fd_wr = f->fd_up = -1;
+			f->node = node;
 			f->cls = name ? file_classify(fs, name->parent, name->text) : CLASS_THROUGH;
 			f->orphan = n->flags & NODE_ORPHAN;
 			/* A file of several names is never cached: its names may have several classes. */
@@ -96,12 +99,10 @@ void file_put(struct clawfs *fs, uint32_t slot)
 		sched_account(fs, f, 0);
 		policy_set_update(&fs->sched.set, slot, MSEC_NEVER);
 		pthread_mutex_unlock(&fs->sched.lock);
-		if (f->fd_wr != f->fd_rd)
-			file_close_fd(&f->fd_wr);
-		file_close_fd(&f->fd_rd);
+		__atomic_store_n(&fs_node(fs, f->node)->file, 0, __ATOMIC_RELEASE);
+		file_close_lower(f);
 		file_close_upper(fs, f);
 		pthread_rwlock_destroy(&f->lock);
-		__atomic_store_n(&fs_node(fs, f->node)->file, 0, __ATOMIC_RELEASE);
 		shm_table_free(fs->files, slot);
 	}
 	pthread_mutex_unlock(&fs->attach);
@@ -109,9 +110,9 @@ void file_put(struct clawfs *fs, uint32_t slot)
 
 void file_close_lower(struct file *f)
 {
-	if (f->fd_wr != f->fd_rd)
-		file_close_fd(&f->fd_wr);
-	f->fd_wr = -1;
+	if (f->fd_wr == f->fd_rd)
+		f->fd_wr = -1;
+	file_close_fd(&f->fd_wr);
 	file_close_fd(&f->fd_rd);
 }
 
@@ -268,9 +269,10 @@ void file_rewrite_end(struct clawfs *fs, struct handle *h, msec_t now)
 
 	pthread_rwlock_wrlock(&f->lock);
 	bool ended = h->rewriting;
-	h->rewriting = false;
+	/* In this order: to a successor, a marked file that nobody is rewriting has not begun to be (takeover.c). */
 	if (ended)
 		file_unmark(fs, h->file);
+	__atomic_store_n(&h->rewriting, false, __ATOMIC_RELEASE);
 	pthread_rwlock_unlock(&f->lock);
 	if (!ended)
 		return;

@@ -70,10 +70,11 @@ struct file {
 	int fd_wr;    /* on the lower; -1 */
 	int fd_up;    /* in the upper; -1 */
 	off_t flushed;
-	uint64_t marked;  /* inode of fd_up while before/ has a mark for it (a rewrite, or distrust of a tail); 0 */
-	uint64_t version; /* counts changes of content */
+	uint64_t marked;     /* inode of fd_up while before/ has a mark for it (a rewrite, or distrust of a tail); 0 */
+	uint64_t committing; /* inode that a flush is about to give the name on the lower; 0 */
+	uint64_t version;    /* counts changes of content */
+	bool distrust;	     /* a sync failed: what the lower shows beyond `flushed` may never reach the card (P9) */
 	struct observed seen;
-	bool distrust; /* a sync failed: what the lower shows beyond `flushed` may never reach the card (P9) */
 	/* sched lock */
 	struct policy_file policy;
 	uint64_t ram;

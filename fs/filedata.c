@@ -3,6 +3,7 @@
 #include "fs/observe.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -61,6 +62,31 @@ static enum plan plan_write(struct clawfs *fs, struct file *f, off_t off, size_t
 	if (end > CONFIG(fs, file_max))
 		return DO_MATERIALISE;
 	return f->place == PLACE_LOWER ? DO_RAISE : DO_UPPER;
+}
+
+/* Writing at the end is not done twice: where that was is remembered before, and that it is done, after. File lock
+ * held. */
+static void append_begin(uint32_t slot, off_t at, size_t len)
+{
+	struct request *r = request_current();
+
+	if (!r || r->opcode != FUSE_WRITE)
+		return;
+	r->slot = 0;
+	r->off = at;
+	r->len = (off_t)len;
+	__atomic_store_n(&r->slot, slot, __ATOMIC_RELEASE);
+}
+
+static void append_end(int rc)
+{
+	struct request *r = request_current();
+
+	if (!r || !r->slot)
+		return;
+	if (rc == 0)
+		request_done(0, 0);
+	__atomic_store_n(&r->slot, 0, __ATOMIC_RELEASE);
 }
 
 /* Where O_APPEND writes. */
@@ -131,7 +157,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 
 	if (rc < 0)
 		return rc;
-	for (bool done = false; rc == 0 && !done;) {
+	for (bool done = append && request_was_done(); rc == 0 && !done;) {
 		pthread_rwlock_rdlock(&f->lock);
 		off_t at = append ? append_offset(f) : off;
 		/* A database is not held in RAM, whatever its name: its syncs and its log's go together (P7). */
@@ -140,10 +166,13 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 		cls = f->cls;
 		if (plan == DO_LOWER) {
 			off_t before = file_fd_size(f->fd_wr);
+			if (append)
+				append_begin(slot, at, len);
 			rc = lower_pwrite(&fs->lower, f->fd_wr, buf, len, at);
 			/* Nothing of an append that failed stays: it will be tried again. */
 			if (rc < 0 && at == before)
 				fs->lower.sys->ftruncate(f->fd_wr, before);
+			append_end(rc);
 			done = through = true;
 		}
 		pthread_rwlock_unlock(&f->lock);
@@ -172,10 +201,13 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 			bool shared = f->io == FILE_IO_UPPER;
 			if (plan == DO_WHOLE)
 				rc = file_make_whole(fs, slot);
+			if (append)
+				append_begin(slot, at, len);
 			if (rc == 0 && shared && append)
 				rc = append_upper(fs, slot, buf, len, now);
 			else if (rc == 0)
 				rc = write_upper(fs, slot, buf, len, at, scan, now);
+			append_end(rc);
 			done = true;
 			if (rc == -ENOSPC && !shared) {
 				/* The tmpfs has less room than ram_max allows: the lower may have it. */

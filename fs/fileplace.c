@@ -114,8 +114,10 @@ int file_renew(struct clawfs *fs, uint32_t slot)
 	rc = place_upper(fs, slot, rc, fd, &work, updir, name);
 	if (rc < 0)
 		return rc;
-	file_close_upper(fs, f);
-	f->fd_up = fd;
+	observe_forget(fs, f);
+	int old = f->fd_up;
+	__atomic_store_n(&f->fd_up, fd, __ATOMIC_RELEASE);
+	close(old);
 	return 0;
 }
 
@@ -246,7 +248,8 @@ static void drop_file(struct clawfs *fs, uint32_t slot)
 	if (rc == 0 && unlinkat(updir, name, 0) < 0)
 		rc = -errno;
 	if (rc < 0) {
-		log_warn(fs->log, "cannot move a flushed file out of RAM: %s; trying again later", strerror(-rc));
+		log_warn(fs->log, "cannot move a flushed file out of RAM: %s; trying again later (%s)", strerror(-rc),
+			 name);
 		return;
 	}
 	file_unmark(fs, slot);
@@ -308,8 +311,9 @@ void file_settle(struct clawfs *fs, uint32_t slot)
 		 * the lower has need not be held twice. */
 		if (class_is_tail(f->cls) && f->place == PLACE_WHOLE &&
 		    file_open_lower(fs, f, true, false, true) == 0) {
-			f->place = PLACE_TAIL;
+			/* In this order: a successor believes the place. */
 			f->flushed = file_fd_size(f->fd_up);
+			__atomic_store_n(&f->place, PLACE_TAIL, __ATOMIC_RELEASE);
 		}
 		if (f->place == PLACE_TAIL)
 			file_punch(fs, slot);

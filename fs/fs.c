@@ -42,7 +42,8 @@ int clawfs_init(struct clawfs *fs, msec_t now)
 	fs->dirfds_max = raise_fd_limit();
 	fs->blockdev_known = blockdev_read(fs->lower.dev, &fs->blockdev);
 	fs->stats = stats_create(now, fs->lower.dev);
-	if (!fs->stats)
+	fs->shared = shared_create();
+	if (!fs->stats || !fs->shared)
 		return -ENOMEM;
 	rc = nodes_init(&fs->nodes, fs->lower.dev, fs->lower.ino);
 	if (rc < 0)
@@ -70,6 +71,8 @@ void clawfs_fini(struct clawfs *fs)
 	shm_table_destroy(fs->files);
 	nodes_fini(&fs->nodes);
 	stats_destroy(fs->stats);
+	shared_destroy(fs->shared);
+	fs->shared = NULL;
 	fs->handles = fs->files = NULL;
 	fs->stats = NULL;
 	pthread_mutex_destroy(&fs->dirfd);

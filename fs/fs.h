@@ -24,6 +24,7 @@
 #include "fs/clock.h"
 #include "fs/db.h"
 #include "fs/device.h"
+#include "fs/fdset.h"
 #include "fs/file.h"
 #include "fs/handle.h"
 #include "fs/log.h"
@@ -32,6 +33,7 @@
 #include "fs/observe.h"
 #include "fs/passthrough.h"
 #include "fs/sched.h"
+#include "fs/shared.h"
 #include "fs/stats.h"
 #include "fs/upper.h"
 #include "policy/policy.h"
@@ -42,7 +44,6 @@ struct notify;
 struct listing;
 struct layers;
 struct settings;
-struct serve;
 
 struct clawfs {
 	struct policy_config config;
@@ -51,6 +52,7 @@ struct clawfs {
 	struct settings *settings; /* which layer set what; guarded by `reload` */
 	struct log *log;
 	struct stats *stats;
+	struct shared *shared; /* what outlives a worker, besides the tables */
 	struct lower lower;
 	struct upper upper;
 	pthread_rwlock_t tree;
@@ -68,9 +70,10 @@ struct clawfs {
 	bool blockdev_known;
 	struct device device;
 	struct observer observer;
-	struct serve *serve;   /* while requests are served; NULL */
+	struct fdset kept;     /* descriptors that are the supervisor's */
 	dev_t mount_dev;       /* st_dev of what is mounted; 0 before */
-	struct notify *notify; /* NULL without a service manager */
+	struct notify *notify; /* the worker's; NULL without a service manager */
+	bool log_ready;	       /* the log goes where it belongs */
 	int live_fd;	       /* where to say that the mount is live; -1 */
 	char source[4096];
 	char mountpoint[4096];
@@ -99,9 +102,6 @@ static inline struct node *fs_node(struct clawfs *fs, uint32_t node)
 {
 	return node_at(&fs->nodes, node);
 }
-
-/* The kernel has answered the mount: whoever started us may go on. session.c */
-void session_is_live(struct clawfs *fs);
 
 /* Keeps its reading lock from starving writers; see fs.c. */
 void rwlock_init(pthread_rwlock_t *lock);

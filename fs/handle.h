@@ -6,7 +6,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A record counts from OPEN on; what is CLOSING is closed for good if its process dies. */
+enum handle_state { HANDLE_NONE, HANDLE_OPEN, HANDLE_CLOSING };
+
 struct handle {
+	uint32_t state; /* enum handle_state; atomic */
 	uint32_t node;
 	uint32_t file;	/* regular files; the handle holds one reference */
 	uint32_t flags; /* O_ACCMODE, O_APPEND, O_SYNC, O_DSYNC as opened */

@@ -2,6 +2,7 @@
  * replacement lies in the temporary directory, which the next mount empties,
  * P12); a longer prefix of a log (P2); the complete new version (P3). */
 #include "fs/job.h"
+#include "fs/fileimpl.h"
 #include "fs/names.h"
 #include "fs/observe.h"
 #include <errno.h>
@@ -429,11 +430,7 @@ static void take_descriptor(struct clawfs *fs, struct job *job)
 			f->fd_rd = fcntl(job->fd, F_DUPFD_CLOEXEC, 0);
 	} else if (!job->append) {
 		/* They were on the file that has just been replaced. */
-		if (f->fd_wr != f->fd_rd && f->fd_wr >= 0)
-			close(f->fd_wr);
-		if (f->fd_rd >= 0)
-			close(f->fd_rd);
-		f->fd_rd = f->fd_wr = -1;
+		file_close_lower(f);
 		/* What was flushed while it was rewritten is newer than the version before. A rewrite that began
 		 * later still needs that. */
 		if (job->rewriting)
@@ -461,6 +458,8 @@ static void commit_whole(struct clawfs *fs, struct job *job)
 		int dir = dir_lower(fs, job->parent);
 		struct stat shown;
 		bool known = node_stat(fs, job->parent, &shown) == 0;
+		/* So that a successor knows whose the lower's new file is. */
+		file_at(fs, job->slot)->committing = cur == job->node ? st.st_ino : 0;
 		if (dir < 0 || fs->lower.sys->renameat2(job->temp_dir, job->temp, dir, job->name, 0) < 0) {
 			job->error = dir < 0 ? dir : -errno;
 			return;

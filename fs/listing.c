@@ -45,6 +45,21 @@ static bool reserve(struct listing *list, size_t more)
 	return data != NULL;
 }
 
+/* FNV-1a; "." and ".." first. */
+static uint32_t cookie_of(const char *name)
+{
+	uint32_t h = 0x811c9dc5u;
+
+	if (strcmp(name, ".") == 0)
+		return 1;
+	if (strcmp(name, "..") == 0)
+		return 2;
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 0x01000193u;
+	h = (h >> 1) & 0x7ffffeffu;
+	return h < 3 ? 3 : h;
+}
+
 bool listing_add(struct listing *list, const char *name, uint64_t ino, uint8_t type)
 {
 	size_t len = strlen(name) + 1;
@@ -58,6 +73,7 @@ bool listing_add(struct listing *list, const char *name, uint64_t ino, uint8_t t
 	list->offset = offset;
 	struct listing_entry *e = (struct listing_entry *)(list->data + list->used);
 	e->ino = ino;
+	e->cookie = cookie_of(name);
 	e->type = type;
 	memcpy(e->name, name, len);
 	list->offset[list->count++] = (uint32_t)list->used;
@@ -79,6 +95,46 @@ bool listing_text(struct listing *list, const char *format, ...)
 	va_end(args);
 	list->used += (size_t)need;
 	return true;
+}
+
+static int compare(const void *a, const void *b, void *arg)
+{
+	const struct listing *list = arg;
+	const struct listing_entry *x = (const struct listing_entry *)(list->data + *(const uint32_t *)a);
+	const struct listing_entry *y = (const struct listing_entry *)(list->data + *(const uint32_t *)b);
+
+	if (x->cookie != y->cookie)
+		return x->cookie < y->cookie ? -1 : 1;
+	return strcmp(x->name, y->name);
+}
+
+void listing_sort(struct listing *list)
+{
+	uint32_t last = 0;
+
+	if (!list->count)
+		return;
+	qsort_r(list->offset, list->count, sizeof(*list->offset), compare, list);
+	/* Names whose hashes are the same follow each other. */
+	for (uint32_t i = 0; i < list->count; i++) {
+		struct listing_entry *e = (struct listing_entry *)(list->data + list->offset[i]);
+		e->cookie = e->cookie > last ? e->cookie : last + 1;
+		last = e->cookie;
+	}
+}
+
+uint32_t listing_seek(const struct listing *list, off_t off)
+{
+	uint32_t low = 0, high = list->count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if ((off_t)listing_at(list, middle)->cookie > off)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
 }
 
 const struct listing_entry *listing_at(const struct listing *list, uint32_t index)
@@ -137,5 +193,6 @@ struct listing *listing_read_dir(struct clawfs *fs, uint32_t dir, int *rc)
 		listing_destroy(w.list);
 		return NULL;
 	}
+	listing_sort(w.list);
 	return w.list;
 }

@@ -1,7 +1,9 @@
 /* What an open directory, or an open file below .clawfs, shows: taken once,
  * when it is first read, so that offsets stay what they were while names come
  * and go (POSIX readdir: a name that is neither added nor removed meanwhile
- * is returned exactly once). Process memory: a successor takes it again. */
+ * is returned exactly once). Process memory: a successor takes it again. Offsets of readdir(3) come from the names, not
+ * from the places in the list, so that it goes on where the worker before had come to; 31 bits, which is all that a
+ * 32-bit program can take. */
 #ifndef CLAWFS_LISTING_H
 #define CLAWFS_LISTING_H
 
@@ -17,7 +19,8 @@ struct listing {
 
 struct listing_entry {
 	uint64_t ino;
-	uint8_t type; /* DT_* */
+	uint32_t cookie; /* offset of the entry behind it; ascending, of a directory only */
+	uint8_t type;	 /* DT_* */
 	char name[];
 };
 
@@ -29,6 +32,11 @@ bool listing_add(struct listing *list, const char *name, uint64_t ino, uint8_t t
 /* A JSON string, with its quotes. */
 void listing_json_string(struct listing *list, const char *text);
 bool listing_text(struct listing *list, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Puts the entries in the order of their cookies. */
+void listing_sort(struct listing *list);
+/* The first entry behind the one whose cookie is `off`; `count` at the end. */
+uint32_t listing_seek(const struct listing *list, off_t off);
 
 const struct listing_entry *listing_at(const struct listing *list, uint32_t index);
 

@@ -13,8 +13,9 @@
 struct log {
 	bool debug;
 	bool syslog;
-	int fd;	      /* when not syslog */
-	bool stamped; /* a file: lines begin with the time */
+	bool transient; /* closes it after each line */
+	int fd;		/* when not syslog */
+	bool stamped;	/* a file: lines begin with the time */
 };
 
 static const struct {
@@ -64,6 +65,13 @@ int log_redirect(struct log *log, const char *path)
 	return 0;
 }
 
+void log_set_transient(struct log *log, bool on)
+{
+	log->transient = on;
+	if (log->syslog)
+		closelog();
+}
+
 void log_write(struct log *log, enum log_level level, const char *format, ...)
 {
 	if (level == LOG_LEVEL_DEBUG && !log->debug)
@@ -95,6 +103,8 @@ void log_write(struct log *log, enum log_level level, const char *format, ...)
 	if (log->syslog) {
 		line[used] = '\0';
 		syslog(levels[level].priority, "%s", line);
+		if (log->transient)
+			closelog();
 		return;
 	}
 	line[used] = '\n';

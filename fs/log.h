@@ -15,6 +15,9 @@ void log_destroy(struct log *log);
 
 /* Sends what follows to `path` (created 0600, appended to), or to syslog when
  * `path` is NULL. 0 or a negative errno; then the log stays where it was. */
+/* Whether no connection to syslog is kept between two lines: for a process that shares its descriptors with another,
+ * which may close it. */
+void log_set_transient(struct log *log, bool on);
 int log_redirect(struct log *log, const char *path);
 
 void log_write(struct log *log, enum log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));

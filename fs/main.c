@@ -6,6 +6,7 @@
 #include "fs/steward.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static int run(int argc, char **argv)
 {
@@ -16,6 +17,8 @@ static int run(int argc, char **argv)
 		return 1;
 	switch (options_parse(options, argc, argv)) {
 	case OPTIONS_RUN:
+		/* Modes come from applications, whose own umask the kernel has applied (P10). */
+		umask(0);
 		status = session_run(options);
 		break;
 	case OPTIONS_DONE:

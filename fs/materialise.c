@@ -59,7 +59,7 @@ static void file_release(struct clawfs *fs, uint32_t node, uint32_t dir, const c
 	file_put(fs, slot);
 }
 
-static int children_materialise(struct clawfs *fs, uint32_t dir, msec_t now)
+int dir_children_materialise(struct clawfs *fs, uint32_t dir, msec_t now)
 {
 	char path[PATH_MAX];
 	int rc = 0;
@@ -131,5 +131,5 @@ int dir_materialise(struct clawfs *fs, uint32_t dir, msec_t now)
 	n->mirror = 1;
 	node_set_lower(&fs->nodes, dir, st.st_dev, st.st_ino);
 	n->flags &= ~(uint32_t)NODE_UPPER;
-	return children_materialise(fs, dir, now);
+	return dir_children_materialise(fs, dir, now);
 }

@@ -1,4 +1,4 @@
-/* Finding and making names. Removing: remove.c; moving: rename.c. */
+/* Finding and making names. A second name: link.c; removing: remove.c; moving: rename.c. */
 #include "fs/names.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -68,8 +68,7 @@ int name_resolve(struct clawfs *fs, uint32_t parent, const char *name, uint32_t 
 	return name_enter(fs, parent, name, &st, node);
 }
 
-/* The kernel gets the node: one reference more, and what stat shows. */
-static int give(struct clawfs *fs, uint32_t node, struct stat *st)
+int name_give(struct clawfs *fs, uint32_t node, struct stat *st)
 {
 	int rc = node_stat(fs, node, st);
 
@@ -86,7 +85,7 @@ int fs_lookup(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *no
 		return -ENAMETOOLONG;
 	pthread_rwlock_rdlock(&fs->tree);
 	*node = node_find(&fs->nodes, parent, name);
-	rc = *node ? give(fs, *node, st) : 0;
+	rc = *node ? name_give(fs, *node, st) : 0;
 	bool known = *node != 0;
 	/* Asked of the card without keeping others from their names; entered below. */
 	if (!known && dir_on_lower(fs, parent)) {
@@ -106,7 +105,7 @@ int fs_lookup(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *no
 	dirs_trim(fs);
 	rc = name_resolve(fs, parent, name, node);
 	if (rc == 0)
-		rc = give(fs, *node, st);
+		rc = name_give(fs, *node, st);
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
 }
@@ -124,8 +123,7 @@ void fs_forget(struct clawfs *fs, uint32_t node, uint64_t count)
 
 /* --- making -------------------------------------------------------------- */
 
-/* Nothing of that name is there. Tree lock for writing. */
-static int check_absent(struct clawfs *fs, uint32_t parent, const char *name)
+int name_check_absent(struct clawfs *fs, uint32_t parent, const char *name)
 {
 	uint32_t node;
 
@@ -229,6 +227,7 @@ static int create_locked(struct clawfs *fs, struct caller who, uint32_t parent, 
 	enum policy_class cls = file_classify(fs, parent, name);
 	int rc;
 
+	intent_make(fs, parent, name, !class_is_cached(cls));
 	if (class_is_cached(cls)) {
 		rc = make_upper_file(fs, who, parent, name, mode, cls, node);
 		if (rc < 0)
@@ -263,7 +262,7 @@ int fs_create(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 	if (rc < 0)
 		return rc;
 	pthread_rwlock_wrlock(&fs->tree);
-	rc = db_fenced(fs, who.pid) ? -EIO : check_absent(fs, parent, name);
+	rc = db_fenced(fs, who.pid) ? -EIO : name_check_absent(fs, parent, name);
 	*created = rc == 0;
 	if (rc == -EEXIST && !(flags & O_EXCL) && !name_is_reserved(parent, name)) {
 		rc = name_resolve(fs, parent, name, node);
@@ -277,9 +276,12 @@ int fs_create(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 			db_name_made(fs, parent, name);
 	}
 	if (rc == 0) {
-		rc = give(fs, *node, st);
+		rc = name_give(fs, *node, st);
 		given_up = rc < 0;
 	}
+	if (rc == 0 && *created)
+		request_made(*node);
+	intent_clear(fs);
 	pthread_rwlock_unlock(&fs->tree);
 	if (given_up) {
 		struct handle h = {.node = *node, .file = *slot, .flags = (uint32_t)flags};
@@ -320,7 +322,7 @@ int fs_tmpfile(struct clawfs *fs, struct caller who, uint32_t parent, mode_t mod
 	node_set_ino(ns, *node);
 	rc = file_open_created(fs, *node, flags, fd, slot);
 	if (rc == 0)
-		rc = give(fs, *node, st);
+		rc = name_give(fs, *node, st);
 	node_reap(ns, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
@@ -331,10 +333,11 @@ int fs_mknod(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 	     msec_t now, uint32_t *node, struct stat *st)
 {
 	pthread_rwlock_wrlock(&fs->tree);
-	int rc = check_absent(fs, parent, name);
+	int rc = name_check_absent(fs, parent, name);
 	if (rc < 0)
 		goto out;
 	enum policy_class cls = S_ISREG(mode) ? file_classify(fs, parent, name) : CLASS_THROUGH;
+	intent_make(fs, parent, name, !class_is_cached(cls) && dir_on_lower(fs, parent));
 	if (class_is_cached(cls)) {
 		rc = make_upper_file(fs, who, parent, name, mode, cls, node);
 		if (rc == 0) {
@@ -358,7 +361,8 @@ int fs_mknod(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 			rc = enter_lower(fs, parent, dir, name, node);
 	}
 	if (rc == 0)
-		rc = give(fs, *node, st);
+		rc = name_give(fs, *node, st);
+	intent_end(fs, rc, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
@@ -368,9 +372,10 @@ int fs_symlink(struct clawfs *fs, struct caller who, const char *target, uint32_
 	       uint32_t *node, struct stat *st)
 {
 	pthread_rwlock_wrlock(&fs->tree);
-	int rc = check_absent(fs, parent, name);
+	int rc = name_check_absent(fs, parent, name);
 	if (rc < 0)
 		goto out;
+	intent_make(fs, parent, name, dir_on_lower(fs, parent));
 	if (!dir_on_lower(fs, parent)) {
 		int dir = dir_upper(fs, parent);
 		rc = dir < 0 ? dir : symlinkat(target, dir, name) < 0 ? -errno : 0;
@@ -387,7 +392,8 @@ int fs_symlink(struct clawfs *fs, struct caller who, const char *target, uint32_
 			rc = enter_lower(fs, parent, dir, name, node);
 	}
 	if (rc == 0)
-		rc = give(fs, *node, st);
+		rc = name_give(fs, *node, st);
+	intent_end(fs, rc, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
@@ -399,12 +405,13 @@ int fs_mkdir(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 	char path[PATH_MAX];
 
 	pthread_rwlock_wrlock(&fs->tree);
-	int rc = check_absent(fs, parent, name);
+	int rc = name_check_absent(fs, parent, name);
 	if (rc < 0)
 		goto out;
 	bool ram = !dir_on_lower(fs, parent);
 	if (!ram && node_child_path(&fs->nodes, parent, name, path, sizeof(path)) == 0)
 		ram = policy_classify_dir_volatile(&fs->config.rules, path);
+	intent_make(fs, parent, name, !ram);
 	if (ram) {
 		int dir = dir_upper(fs, parent);
 		rc = dir < 0 ? dir : mkdirat(dir, name, 0700) < 0 ? -errno : 0;
@@ -421,74 +428,8 @@ int fs_mkdir(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 			rc = enter_lower(fs, parent, dir, name, node);
 	}
 	if (rc == 0)
-		rc = give(fs, *node, st);
-out:
-	pthread_rwlock_unlock(&fs->tree);
-	return rc;
-}
-
-int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name, msec_t now, struct stat *st)
-{
-	struct nodes *ns = &fs->nodes;
-	struct node *n = fs_node(fs, node);
-	struct stat lower = {0};
-	int rc;
-
-	rc = db_link_begin(fs, node);
-	if (rc < 0)
-		return rc;
-	/* Several names, maybe of several classes, make it a plain file. */
-	uint32_t slot = file_peek(fs, node);
-	if (slot) {
-		rc = file_materialise(fs, slot, now);
-		file_put(fs, slot);
-		if (rc < 0)
-			return rc;
-	}
-	pthread_rwlock_wrlock(&fs->tree);
-	rc = check_absent(fs, parent, name);
-	if (rc == 0 && n->flags & NODE_UPPER)
-		rc = S_ISREG(n->type) ? -EAGAIN : -EXDEV;
-	if (rc == 0 && !dir_on_lower(fs, parent))
-		rc = dir_materialise(fs, parent, now);
-	if (rc < 0)
-		goto out;
-	int newdir = dir_lower(fs, parent), dir = -1;
-	const char *old = "";
-	if (newdir < 0) {
-		rc = newdir;
-		goto out;
-	}
-	if (n->flags & NODE_ORPHAN) {
-		struct lower_fdpath path = lower_fdpath(n->lower_fd);
-		rc = n->lower_fd < 0								       ? -ESTALE
-		     : fs->lower.sys->linkat(AT_FDCWD, path.text, newdir, name, AT_SYMLINK_FOLLOW) < 0 ? -errno
-												       : 0;
-	} else {
-		rc = node_place_lower(fs, node, &dir, &old);
-		if (rc == 0 && fs->lower.sys->linkat(dir, old, newdir, name, 0) < 0)
-			rc = -errno;
-	}
-	if (rc == 0 && fs->lower.sys->fstatat(newdir, name, &lower, AT_SYMLINK_NOFOLLOW) < 0)
-		rc = -errno;
-	if (rc == 0)
-		rc = node_name_add(ns, node, parent, name);
-	if (rc < 0)
-		goto out;
-	node_set_lower(ns, node, lower.st_dev, lower.st_ino);
-	if (!n->lineage)
-		n->lineage = node_new_lineage(ns);
-	dir_touch(fs, parent, true);
-	slot = file_peek(fs, node);
-	if (slot) {
-		struct file *f = file_at(fs, slot);
-		pthread_rwlock_wrlock(&f->lock);
-		f->through = true;
-		f->orphan = false;
-		pthread_rwlock_unlock(&f->lock);
-		file_put(fs, slot);
-	}
-	rc = give(fs, node, st);
+		rc = name_give(fs, *node, st);
+	intent_end(fs, rc, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;

@@ -42,6 +42,10 @@ int fs_rename(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 
 /* The node of a name, entered into the tables if the lower has it. -ENOENT, -ENAMETOOLONG. */
 int name_resolve(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *node);
+/* The kernel gets the node: one reference more, and what stat shows. */
+int name_give(struct clawfs *fs, uint32_t node, struct stat *st);
+/* Nothing of that name is there. */
+int name_check_absent(struct clawfs *fs, uint32_t parent, const char *name);
 /* Whether the mount keeps the name for itself. */
 bool name_is_reserved(uint32_t parent, const char *name);
 /* Enters a node for what the lower now has under a name that had none. */
@@ -53,8 +57,14 @@ void node_anchor(struct clawfs *fs, uint32_t node);
 /* The name has gone on both sides: takes it from the node, which may be an orphan then. `hidden`: the
  * lower still has it, hidden by a file in the upper. */
 void name_gone(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name, bool hidden);
+/* The second half of it: what becomes of the node, when that was its last name. */
+void node_nameless(struct clawfs *fs, uint32_t node, bool hidden);
 /* Puts a directory that is in RAM only onto the lower, and its parents, and
  * whatever in it has no reason to stay in RAM. */
 int dir_materialise(struct clawfs *fs, uint32_t dir, msec_t now);
+/* The second half of it, for a directory that is on the lower. */
+int dir_children_materialise(struct clawfs *fs, uint32_t dir, msec_t now);
+/* After a rename on the lower: the node's open files go on under the class of the new name. */
+void rename_reclass(struct clawfs *fs, uint32_t node);
 
 #endif

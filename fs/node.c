@@ -1,20 +1,15 @@
 #include "fs/node.h"
+#include "fs/nodeimpl.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define HASH_BITS 16
-#define HASH_SIZE (1u << HASH_BITS)
 #define NODES_MAX (1u << 24)
 
 /* Longest text, with its NUL, that each table of names holds. */
 static const size_t name_room[NODE_NAMES] = {30, 62, 126, 256};
-
-/* A name's reference: which table in the upper four bits, index below. */
-#define REF_SHIFT 28
-#define REF_MASK  ((1u << REF_SHIFT) - 1)
 
 /* Numbers of our own for st_ino: far above what ext4, xfs and btrfs give out
  * on disks of today, and below 2^53, which is as far as JavaScript counts
@@ -61,7 +56,6 @@ struct name *name_at(const struct nodes *ns, uint32_t ref)
 int nodes_init(struct nodes *ns, dev_t dev, ino_t ino)
 {
 	memset(ns, 0, sizeof(*ns));
-	ns->next_ino = INO_BASE;
 	int rc = shm_table_create(&ns->table, "clawfs-nodes", sizeof(struct node), NODE_FIRST, NODES_MAX);
 	for (int i = 0; rc == 0 && i < NODE_NAMES; i++)
 		rc = shm_table_create(&ns->names[i], "clawfs-names", sizeof(struct name) + name_room[i], 1, NODES_MAX);
@@ -74,13 +68,15 @@ int nodes_init(struct nodes *ns, dev_t dev, ino_t ino)
 		nodes_fini(ns);
 		return rc;
 	}
+	ns->next = (struct node_numbers *)shm_table_words(ns->table);
+	ns->next->ino = INO_BASE;
 	for (uint32_t i = NODE_ROOT; i < NODE_FIRST; i++) {
 		struct node *n = node_at(ns, i);
 		n->lower_fd = n->upper_fd = -1;
 		n->nlookup = 1;
 		n->flags = i == NODE_ROOT ? 0 : NODE_VIRTUAL;
 		n->type = i <= NODE_CTL_DIR ? S_IFDIR : S_IFREG;
-		n->ino = ns->next_ino++;
+		n->ino = ns->next->ino++;
 	}
 	node_at(ns, NODE_ROOT)->ino = 0;
 	node_set_lower(ns, NODE_ROOT, dev, ino);
@@ -94,10 +90,8 @@ void nodes_fini(struct nodes *ns)
 		for (uint32_t i = NODE_ROOT; i < end && ns->dirfds; i++) {
 			struct node *n = node_at(ns, i);
 			/* Freed records keep -1 there (node_reap). */
-			if (n->upper_fd >= 0)
-				close(n->upper_fd);
-			if (n->lower_fd >= 0)
-				close(n->lower_fd);
+			node_close_fd(ns, &n->upper_fd);
+			node_close_fd(ns, &n->lower_fd);
 		}
 	}
 	shm_table_destroy(ns->table);
@@ -138,13 +132,14 @@ static uint32_t name_new(struct nodes *ns, uint32_t node, uint32_t parent, const
 		return 0;
 	struct name *n = shm_table_at(ns->names[t], index);
 	n->parent = parent;
-	n->node = node;
 	n->len = (uint16_t)len;
 	memcpy(n->text, text, len + 1);
+	/* Last: to a successor a name without a node is none. */
+	__atomic_store_n(&n->node, node, __ATOMIC_RELEASE);
 	return t << REF_SHIFT | index;
 }
 
-static void name_link(struct nodes *ns, uint32_t ref)
+void name_link(struct nodes *ns, uint32_t ref)
 {
 	struct name *n = name_at(ns, ref);
 	uint32_t *bucket = &ns->name_hash[hash_name(n->parent, n->text)];
@@ -289,7 +284,7 @@ static void unhash_lower(struct nodes *ns, uint32_t node)
 	n->by_lower = 0;
 }
 
-static void make_foreign(struct nodes *ns, uint32_t node)
+void node_make_foreign(struct nodes *ns, uint32_t node)
 {
 	struct node *n = node_at(ns, node);
 	uint32_t *bucket = &ns->ino_hash[hash_ino(n->ino)];
@@ -302,13 +297,22 @@ static void make_foreign(struct nodes *ns, uint32_t node)
 
 void node_set_ino(struct nodes *ns, uint32_t node)
 {
-	node_at(ns, node)->ino = ns->next_ino++;
-	make_foreign(ns, node);
+	node_at(ns, node)->ino = ns->next->ino++;
+	node_make_foreign(ns, node);
 }
 
 uint64_t node_new_lineage(struct nodes *ns)
 {
-	return ++ns->next_lineage;
+	return ++ns->next->lineage;
+}
+
+void node_hash_lower(struct nodes *ns, uint32_t node)
+{
+	struct node *n = node_at(ns, node);
+	uint32_t *bucket = &ns->lower_hash[hash_lower(n->dev, n->lower_ino)];
+
+	n->by_lower = *bucket;
+	*bucket = node;
 }
 
 void node_set_lower(struct nodes *ns, uint32_t node, uint64_t dev, uint64_t ino)
@@ -322,9 +326,7 @@ void node_set_lower(struct nodes *ns, uint32_t node, uint64_t dev, uint64_t ino)
 	n->flags |= NODE_LOWER | NODE_OWN;
 	n->dev = dev;
 	n->lower_ino = ino;
-	uint32_t *bucket = &ns->lower_hash[hash_lower(dev, ino)];
-	n->by_lower = *bucket;
-	*bucket = node;
+	node_hash_lower(ns, node);
 	if (n->ino == 0) {
 		/* The number may be that of a file which a flush has replaced
 		 * and which the mount goes on showing under it. */
@@ -334,7 +336,7 @@ void node_set_lower(struct nodes *ns, uint32_t node, uint64_t dev, uint64_t ino)
 			n->ino = ino;
 		}
 	} else if (n->ino != ino && !(n->flags & NODE_FOREIGN)) {
-		make_foreign(ns, node);
+		node_make_foreign(ns, node);
 	}
 }
 
@@ -396,10 +398,22 @@ uint32_t node_new(struct nodes *ns, mode_t type)
 
 	if (node) {
 		struct node *n = node_at(ns, node);
-		n->type = type & S_IFMT;
 		n->lower_fd = n->upper_fd = -1;
+		/* Last: to a successor a record without type is none. */
+		__atomic_store_n(&n->type, type & S_IFMT, __ATOMIC_RELEASE);
 	}
 	return node;
+}
+
+void node_close_fd(struct nodes *ns, int32_t *fd)
+{
+	int old = *fd;
+
+	if (old < 0)
+		return;
+	__atomic_store_n(fd, -1, __ATOMIC_RELEASE);
+	close(old);
+	ns->dirfds--;
 }
 
 static bool node_is_needed(const struct node *n, uint32_t node)
@@ -435,16 +449,9 @@ void node_reap(struct nodes *ns, uint32_t node)
 			if (other != parent)
 				node_reap(ns, other);
 		}
-		if (n->lower_fd >= 0) {
-			close(n->lower_fd);
-			ns->dirfds--;
-		}
-		if (n->upper_fd >= 0) {
-			close(n->upper_fd);
-			ns->dirfds--;
-		}
 		/* nodes_fini looks at free records too. */
-		n->lower_fd = n->upper_fd = -1;
+		node_close_fd(ns, &n->lower_fd);
+		node_close_fd(ns, &n->upper_fd);
 		shm_table_free(ns->table, node);
 		node = parent;
 	}

@@ -79,12 +79,17 @@ struct name {
 	char text[];
 };
 
+/* The next of each; never given twice while the mount lives. */
+struct node_numbers {
+	uint64_t ino, lineage;
+};
+
 struct nodes {
 	struct shm_table *table;
 	struct shm_table *names[NODE_NAMES]; /* by length */
 	uint32_t *name_hash, *lower_hash, *ino_hash;
-	uint64_t next_ino, next_lineage;
-	unsigned dirfds; /* descriptors of directories that are open */
+	struct node_numbers *next; /* in the table's memory */
+	unsigned dirfds;	   /* descriptors of directories that are open */
 };
 
 /* 0 or -ENOMEM. The root node exists afterwards. */
@@ -124,6 +129,9 @@ void node_ram_add(struct nodes *ns, uint32_t node);
 void node_ram_remove(struct nodes *ns, uint32_t node);
 bool node_in_ram(const struct nodes *ns, uint32_t node);
 
+/* Closes a descriptor that the node owns; the record says so before. */
+void node_close_fd(struct nodes *ns, int32_t *fd);
+
 /* The parent of the node's first name; 0 for orphans and the root. */
 uint32_t node_parent(const struct nodes *ns, uint32_t node);
 
@@ -138,6 +146,19 @@ bool node_is_below(const struct nodes *ns, uint32_t node, uint32_t dir);
 /* Frees the node, and parents that only it held, when neither the kernel nor
  * the upper nor anything open needs it. */
 void node_reap(struct nodes *ns, uint32_t node);
+
+/* A name that a change of names was about when its process died. */
+struct name_drop {
+	uint32_t parent;
+	const char *name;
+	uint32_t node; /* out: whose it was; 0 nobody's */
+};
+
+/* In a successor process, before threads: takes the names for what is known, but for those of `drop`, and makes chains,
+ * lists, counts and free records anew. 0 or -ENOMEM. noderevive.c */
+int nodes_revive(struct nodes *ns, struct name_drop *drop, unsigned drops);
+/* Makes the lists of children in RAM only anew, from the flags. */
+void nodes_list_ram(struct nodes *ns);
 
 /* Names the first rule of the table above that the node breaks, or NULL. */
 const char *node_check(const struct nodes *ns, uint32_t node);

@@ -332,6 +332,18 @@ void observe_begin(struct clawfs *fs, uint32_t slot, msec_t now)
 	arm(&fs->observer, TICK_MS);
 }
 
+void observe_revive(struct clawfs *fs, uint32_t slot)
+{
+	struct file *f = file_at(fs, slot);
+
+	/* The watch was another process's. */
+	f->seen.watch = 0;
+	if (f->io == FILE_IO_UPPER)
+		__atomic_add_fetch(&fs->observer.files, 1, __ATOMIC_ACQ_REL);
+	if (f->foreign)
+		__atomic_add_fetch(&fs->observer.files, 1, __ATOMIC_ACQ_REL);
+}
+
 void observe_end(struct clawfs *fs, struct file *f)
 {
 	__atomic_sub_fetch(&fs->observer.files, 1, __ATOMIC_ACQ_REL);
@@ -362,6 +374,48 @@ void observe_adopt(struct clawfs *fs, uint32_t slot)
 bool observe_is_foreign(const struct file *f)
 {
 	return f->foreign;
+}
+
+bool observe_is_pinned(struct clawfs *fs, uint32_t node)
+{
+	uint32_t slot = node && S_ISREG(fs_node(fs, node)->type) ? file_peek(fs, node) : 0;
+	bool pinned = false;
+
+	if (!slot)
+		return false;
+	struct file *f = file_at(fs, slot);
+	pthread_rwlock_rdlock(&f->lock);
+	pinned = f->place != PLACE_LOWER && (f->io == FILE_IO_UPPER || f->foreign);
+	pthread_rwlock_unlock(&f->lock);
+	file_put(fs, slot);
+	return pinned;
+}
+
+int observe_may_rename(struct clawfs *fs, uint32_t node, bool replaced, bool tail)
+{
+	uint32_t slot = file_peek(fs, node);
+	struct file *f = file_at(fs, slot);
+	int rc = 1;
+
+	if (replaced) {
+		pthread_mutex_lock(&fs->sched.lock);
+		rc = f->policy.state == POLICY_CLEAN;
+		pthread_mutex_unlock(&fs->sched.lock);
+	} else if (!(fs_node(fs, node)->flags & NODE_OWN)) {
+		rc = 0;
+	} else if (!tail) {
+		pthread_rwlock_wrlock(&f->lock);
+		rc = file_make_whole(fs, slot);
+		pthread_rwlock_unlock(&f->lock);
+		rc = rc < 0 ? rc : 1;
+	}
+	file_put(fs, slot);
+	return rc;
+}
+
+void observe_release(struct clawfs *fs)
+{
+	for_each(fs, clock_now(), look_again, 0);
 }
 
 uint32_t observe_left(struct clawfs *fs)

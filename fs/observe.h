@@ -43,6 +43,9 @@ void observe_stop(struct clawfs *fs);
 void observe_begin(struct clawfs *fs, uint32_t slot, msec_t now);
 void observe_end(struct clawfs *fs, struct file *f);
 
+/* In a worker that takes over: the file's state is what the one before has left. */
+void observe_revive(struct clawfs *fs, uint32_t slot);
+
 /* Tells policy/ what is new; true when something is. Without effect on a file that is not passed. File lock held
  * for writing. */
 bool observe_look(struct clawfs *fs, uint32_t slot, msec_t now);
@@ -59,7 +62,16 @@ void observe_adopt(struct clawfs *fs, uint32_t slot);
 /* Whether a program that outlived its mount writes it. File lock held. */
 bool observe_is_foreign(const struct file *f);
 
-/* After the last flush: how many files may still be written, so that the upper must stay. */
+/* Whether the node's file must stay in the upper for now. Tree lock held. */
+bool observe_is_pinned(struct clawfs *fs, uint32_t node);
+/* Whether such a file can be renamed on both sides, or be `replaced`: 1; 0 when the lower lacks some of it, so that it
+ * is to be synced first. The upper has no tail of what is no log (`tail` of the new name): it is made whole. Negative
+ * errno as write(2). Tree lock held for writing. */
+int observe_may_rename(struct clawfs *fs, uint32_t node, bool replaced, bool tail);
+
+/* Before the last flush: whose programs are gone by now is left alone. */
+void observe_release(struct clawfs *fs);
+/* After it: how many files may still be written, so that the upper must stay. */
 uint32_t observe_left(struct clawfs *fs);
 
 #endif

@@ -33,6 +33,21 @@ static void reply_node(fuse_req_t req, int rc, uint32_t node, const struct stat 
 		fs_forget(fs, node, 1);
 }
 
+/* The worker before this one has done it, but for the answer. */
+static bool answer_again(fuse_req_t req)
+{
+	const struct request *r = request_current();
+	struct stat st;
+
+	if (!request_was_done())
+		return false;
+	if (r->node)
+		reply_node(req, fs_getattr(req_fs(req), r->node, &st), r->node, &st);
+	else
+		reply_rc(req, r->rc);
+	return true;
+}
+
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct clawfs *fs = userdata;
@@ -50,7 +65,6 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want |= conn->capable & FUSE_CAP_EXPLICIT_INVAL_DATA;
 	conn->max_write = MAX_WRITE;
 	passthrough_init(fs, conn);
-	session_is_live(fs);
 }
 
 /* --- names --------------------------------------------------------------- */
@@ -101,6 +115,9 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 {
 	struct stat st;
 	uint32_t node = 0;
+
+	if (answer_again(req))
+		return;
 	int rc = is_virtual(parent) ? -EPERM
 				    : fs_mknod(req_fs(req), req_caller(req), (uint32_t)parent, name, mode, rdev,
 					       clock_now(), &node, &st);
@@ -112,6 +129,9 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 {
 	struct stat st;
 	uint32_t node = 0;
+
+	if (answer_again(req))
+		return;
 	int rc = is_virtual(parent) ? -EPERM
 				    : fs_mkdir(req_fs(req), req_caller(req), (uint32_t)parent, name, mode, &node, &st);
 
@@ -122,6 +142,9 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 {
 	struct stat st;
 	uint32_t node = 0;
+
+	if (answer_again(req))
+		return;
 	int rc = is_virtual(parent)
 			 ? -EPERM
 			 : fs_symlink(req_fs(req), req_caller(req), target, (uint32_t)parent, name, &node, &st);
@@ -132,6 +155,9 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
 	struct stat st;
+
+	if (answer_again(req))
+		return;
 	int rc = is_virtual(ino) || is_virtual(parent)
 			 ? -EPERM
 			 : fs_link(req_fs(req), (uint32_t)ino, (uint32_t)parent, name, clock_now(), &st);
@@ -141,14 +167,17 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	reply_rc(req, is_virtual(parent) ? -EPERM : fs_unlink(req_fs(req), req_caller(req), (uint32_t)parent, name));
+	if (!answer_again(req))
+		reply_rc(req,
+			 is_virtual(parent) ? -EPERM : fs_unlink(req_fs(req), req_caller(req), (uint32_t)parent, name));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	bool ours = is_virtual(parent) || (parent == NODE_ROOT && strcmp(name, CONTROL_DIR) == 0);
 
-	reply_rc(req, ours ? -EPERM : fs_rmdir(req_fs(req), (uint32_t)parent, name));
+	if (!answer_again(req))
+		reply_rc(req, ours ? -EPERM : fs_rmdir(req_fs(req), (uint32_t)parent, name));
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
@@ -156,6 +185,8 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 {
 	bool ours = is_virtual(parent) || is_virtual(newparent);
 
+	if (answer_again(req))
+		return;
 	reply_rc(req, ours ? -EPERM
 			   : fs_rename(req_fs(req), req_caller(req), (uint32_t)parent, name, (uint32_t)newparent,
 				       newname, flags, clock_now()));

@@ -9,25 +9,24 @@
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct clawfs *fs = req_fs(req);
-	uint32_t index = handle_new(req, (uint32_t)ino, 0, fi->flags);
+	uint32_t index = handle_made(req);
 
+	if (!index)
+		index = handle_new(req, (uint32_t)ino, 0, fi->flags);
 	if (!index) {
 		fuse_reply_err(req, ENFILE);
 		return;
 	}
 	fi->fh = index;
 	if (fuse_reply_open(req, fi) < 0)
-		shm_table_free(fs->handles, index);
+		handle_end(fs, index);
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct clawfs *fs = req_fs(req);
-
 	(void)ino;
-	listing_destroy(fs->listings[fi->fh]);
-	fs->listings[fi->fh] = NULL;
-	shm_table_free(fs->handles, (uint32_t)fi->fh);
+	if (!request_was_done())
+		handle_end(req_fs(req), (uint32_t)fi->fh);
 	fuse_reply_err(req, 0);
 }
 
@@ -77,9 +76,9 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, str
 		return;
 	}
 	size_t used = 0;
-	for (uint32_t i = (uint32_t)off; i < (*list)->count; i++) {
-		size_t n = add_entry(req, buf + used, size - used, listing_at(*list, i), (off_t)i + 1, plus,
-				     (uint32_t)ino);
+	for (uint32_t i = listing_seek(*list, off); i < (*list)->count; i++) {
+		const struct listing_entry *e = listing_at(*list, i);
+		size_t n = add_entry(req, buf + used, size - used, e, (off_t)e->cookie, plus, (uint32_t)ino);
 		if (n > size - used)
 			break;
 		used += n;

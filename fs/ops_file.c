@@ -1,9 +1,11 @@
+#include "fs/attr.h"
 #include "fs/control.h"
 #include "fs/killpriv.h"
 #include "fs/listing.h"
 #include "fs/names.h"
 #include "fs/opsimpl.h"
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@ uint32_t handle_new(fuse_req_t req, uint32_t node, uint32_t slot, int flags)
 {
 	struct clawfs *fs = req_fs(req);
 	uint32_t index = shm_table_alloc(fs->handles);
+	struct request *r = request_current();
 
 	if (index) {
 		struct handle *h = handle_at(fs, index);
@@ -19,8 +22,40 @@ uint32_t handle_new(fuse_req_t req, uint32_t node, uint32_t slot, int flags)
 		h->node = node;
 		h->file = slot;
 		h->flags = (uint32_t)flags;
+		if (r)
+			r->handle = index;
+		__atomic_store_n(&h->state, HANDLE_OPEN, __ATOMIC_RELEASE);
 	}
 	return index;
+}
+
+uint32_t handle_made(fuse_req_t req)
+{
+	const struct request *r = request_is_again() ? request_current() : NULL;
+
+	return r && r->handle && handle_at(req_fs(req), r->handle)->state == HANDLE_OPEN ? r->handle : 0;
+}
+
+void handle_end(struct clawfs *fs, uint32_t index)
+{
+	struct handle *h = handle_at(fs, index);
+	struct request *r = request_current();
+	bool release = r && (r->opcode == FUSE_RELEASE || r->opcode == FUSE_RELEASEDIR);
+
+	if (release)
+		r->handle = index;
+	__atomic_store_n(&h->state, HANDLE_CLOSING, __ATOMIC_RELEASE);
+	listing_destroy(fs->listings[index]);
+	fs->listings[index] = NULL;
+	if (h->file)
+		file_close(fs, h, clock_now());
+	/* Before the index can be another's. */
+	if (release)
+		request_done(0, 0);
+	else if (r)
+		r->handle = 0;
+	h->state = HANDLE_NONE;
+	shm_table_free(fs->handles, index);
 }
 
 /* Undoes an open whose handle cannot be had or given. */
@@ -34,8 +69,10 @@ static void abandon(struct clawfs *fs, uint32_t node, uint32_t slot, int flags)
 static void open_virtual(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct clawfs *fs = req_fs(req);
-	uint32_t index = handle_new(req, (uint32_t)ino, 0, fi->flags);
+	uint32_t index = handle_made(req);
 
+	if (!index)
+		index = handle_new(req, (uint32_t)ino, 0, fi->flags);
 	if (!index) {
 		fuse_reply_err(req, ENFILE);
 		return;
@@ -46,11 +83,8 @@ static void open_virtual(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
 	/* Sizes are not known before; every open is a fresh text. */
 	fi->direct_io = 1;
 	fi->noflush = 1;
-	if (fuse_reply_open(req, fi) < 0) {
-		listing_destroy(fs->listings[index]);
-		fs->listings[index] = NULL;
-		shm_table_free(fs->handles, index);
-	}
+	if (fuse_reply_open(req, fi) < 0)
+		handle_end(fs, index);
 }
 
 /* O_TRUNC. */
@@ -63,87 +97,118 @@ static int truncate_opened(fuse_req_t req, uint32_t node, uint32_t index)
 	return rc < 0 ? rc : file_truncate(fs, h->file, h, 0, clock_now());
 }
 
-void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+/* Opens the file and makes the handle. */
+static int open_file(fuse_req_t req, uint32_t node, int flags, uint32_t *index)
 {
 	struct clawfs *fs = req_fs(req);
 	uint32_t slot = 0;
+	int rc = db_open_begin(fs, node);
+
+	if (rc == 0) {
+		pthread_rwlock_rdlock(&fs->tree);
+		rc = db_fenced(fs, fuse_req_ctx(req)->pid) ? -EIO : file_open(fs, node, flags, &slot);
+		pthread_rwlock_unlock(&fs->tree);
+	}
+	if (rc < 0)
+		return rc;
+	*index = handle_new(req, node, slot, flags);
+	if (*index)
+		return 0;
+	abandon(fs, node, slot, flags);
+	return -ENFILE;
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct clawfs *fs = req_fs(req);
 
 	if (is_virtual(ino)) {
 		open_virtual(req, ino, fi);
 		return;
 	}
-	int rc = db_open_begin(fs, (uint32_t)ino);
-	if (rc == 0) {
-		pthread_rwlock_rdlock(&fs->tree);
-		rc = db_fenced(fs, fuse_req_ctx(req)->pid) ? -EIO : file_open(fs, (uint32_t)ino, fi->flags, &slot);
-		pthread_rwlock_unlock(&fs->tree);
+	uint32_t index = handle_made(req);
+	int rc = index ? 0 : open_file(req, (uint32_t)ino, fi->flags, &index);
+	if (rc == 0 && fi->flags & O_TRUNC) {
+		rc = truncate_opened(req, (uint32_t)ino, index);
+		if (rc < 0)
+			handle_end(fs, index);
 	}
 	if (rc < 0) {
 		fuse_reply_err(req, -rc);
 		return;
 	}
-	uint32_t index = handle_new(req, (uint32_t)ino, slot, fi->flags);
-	if (!index) {
-		abandon(fs, (uint32_t)ino, slot, fi->flags);
-		fuse_reply_err(req, ENFILE);
-		return;
-	}
-	if (fi->flags & O_TRUNC)
-		rc = truncate_opened(req, (uint32_t)ino, index);
+	uint32_t slot = handle_at(fs, index)->file;
 	fi->fh = index;
 	/* A round trip that few files need. */
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY || !file_wants_flush(fs, slot);
-	struct passthrough_open how = {0};
-	if (rc == 0) {
-		how = passthrough_attach(fs, slot, fi->flags);
-		rc = how.error;
-	}
-	if (rc < 0)
-		fuse_reply_err(req, -rc);
-	if (rc < 0 || passthrough_reply_open(req, fi, how) < 0) {
-		file_close(fs, handle_at(fs, index), clock_now());
-		shm_table_free(fs->handles, index);
-	}
+	struct passthrough_open how = passthrough_attach(fs, slot, fi->flags);
+	if (how.error < 0)
+		fuse_reply_err(req, -how.error);
+	if (how.error < 0 || passthrough_reply_open(req, fi, how) < 0)
+		handle_end(fs, index);
 }
 
-/* The last step of both ways to create. */
-static void reply_create(fuse_req_t req, uint32_t node, uint32_t slot, const struct stat *st, struct fuse_file_info *fi,
-			 bool created)
+/* The last step of both ways to create. `index` 0: there is no handle yet. */
+static void reply_create(fuse_req_t req, uint32_t node, uint32_t slot, uint32_t index, const struct stat *st,
+			 struct fuse_file_info *fi, bool created)
 {
 	struct clawfs *fs = req_fs(req);
-	uint32_t index = handle_new(req, node, slot, fi->flags);
 	struct fuse_entry_param e = {
 		.ino = node,
 		.attr = *st,
 		.attr_timeout = attr_seconds(fs, node),
 		.entry_timeout = entry_seconds(fs),
 	};
-	int rc = index ? 0 : -ENFILE;
 
+	if (!index)
+		index = handle_new(req, node, slot, fi->flags);
+	int rc = index ? 0 : -ENFILE;
 	if (rc == 0 && created && (fi->flags & O_ACCMODE) != O_RDONLY)
 		file_rewrite_begin(fs, handle_at(fs, index), clock_now());
 	else if (rc == 0 && !created && fi->flags & O_TRUNC)
 		rc = truncate_opened(req, node, index);
 	fi->fh = index;
-	struct passthrough_open how = {0};
 	if (rc == 0) {
-		how = passthrough_attach(fs, slot, fi->flags);
+		struct passthrough_open how = passthrough_attach(fs, slot, fi->flags);
 		rc = how.error;
+		e.attr_timeout = attr_seconds(fs, node);
+		/* A round trip that few files need. */
+		fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY || !file_wants_flush(fs, slot);
+		if (rc == 0 && passthrough_reply_create(req, &e, fi, how) == 0)
+			return;
 	}
-	e.attr_timeout = attr_seconds(fs, node);
-	/* A round trip that few files need. */
-	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY || !file_wants_flush(fs, slot);
+	if (index)
+		handle_end(fs, index);
+	else
+		abandon(fs, node, slot, fi->flags);
+	fs_forget(fs, node, 1);
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
-	if (rc < 0 || passthrough_reply_create(req, &e, fi, how) < 0) {
-		if (index) {
-			file_close(fs, handle_at(fs, index), clock_now());
-			shm_table_free(fs->handles, index);
-		} else {
-			abandon(fs, node, slot, fi->flags);
-		}
-		fs_forget(fs, node, 1);
-	}
+}
+
+/* The request was begun by the worker before, which has made the file, and maybe the handle. */
+static bool create_again(fuse_req_t req, struct fuse_file_info *fi)
+{
+	struct clawfs *fs = req_fs(req);
+	const struct request *r = request_is_again() ? request_current() : NULL;
+	uint32_t index = handle_made(req), slot = 0;
+	struct stat st;
+
+	if (!index && !(r && r->state == REQUEST_MADE))
+		return false;
+	uint32_t node = index ? handle_at(fs, index)->node : r->node;
+	pthread_rwlock_rdlock(&fs->tree);
+	int rc = index ? 0 : file_open(fs, node, fi->flags, &slot);
+	pthread_rwlock_unlock(&fs->tree);
+	if (index)
+		slot = handle_at(fs, index)->file;
+	if (rc == 0)
+		rc = fs_getattr(fs, node, &st);
+	if (rc < 0)
+		fuse_reply_err(req, -rc);
+	else
+		reply_create(req, node, slot, index, &st, fi, r->state == REQUEST_MADE);
+	return true;
 }
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
@@ -151,6 +216,9 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	struct stat st;
 	uint32_t node, slot;
 	bool created;
+
+	if (create_again(req, fi))
+		return;
 	int rc = is_virtual(parent) ? -EPERM
 				    : fs_create(req_fs(req), req_caller(req), (uint32_t)parent, name, mode, fi->flags,
 						clock_now(), &node, &st, &slot, &created);
@@ -158,7 +226,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else
-		reply_create(req, node, slot, &st, fi, created);
+		reply_create(req, node, slot, 0, &st, fi, created);
 }
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
@@ -173,7 +241,7 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else
-		reply_create(req, node, slot, &st, fi, false);
+		reply_create(req, node, slot, 0, &st, fi, false);
 }
 #endif
 
@@ -188,15 +256,9 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct clawfs *fs = req_fs(req);
-
-	if (is_virtual(ino)) {
-		listing_destroy(fs->listings[fi->fh]);
-		fs->listings[fi->fh] = NULL;
-	} else {
-		file_close(fs, handle_at(fs, fi->fh), clock_now());
-	}
-	shm_table_free(fs->handles, (uint32_t)fi->fh);
+	(void)ino;
+	if (!request_was_done())
+		handle_end(req_fs(req), (uint32_t)fi->fh);
 	fuse_reply_err(req, 0);
 }
 
@@ -214,6 +276,9 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 {
 	struct clawfs *fs = req_fs(req);
 
+	/* A worker before this one has taken the text that was being read. */
+	if (is_virtual(ino) && ino != NODE_CTL_CONTROL && !fs->listings[fi->fh])
+		fs->listings[fi->fh] = control_read(fs, (uint32_t)ino, clock_now());
 	char *buf = malloc(size);
 	if (!buf) {
 		fuse_reply_err(req, ENOMEM);

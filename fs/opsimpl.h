@@ -49,6 +49,10 @@ static inline struct handle *handle_at(struct clawfs *fs, uint64_t fh)
 
 /* A handle for an opened file; 0 without room. */
 uint32_t handle_new(fuse_req_t req, uint32_t node, uint32_t slot, int flags);
+/* The handle that an earlier worker made for this very request, 0 none: it is open, and so is the file. */
+uint32_t handle_made(fuse_req_t req);
+/* Closes the file, if there is one, and frees the handle. */
+void handle_end(struct clawfs *fs, uint32_t index);
 
 /* --- ops_file.c --- */
 

@@ -273,10 +273,10 @@ static void upper_begin(struct clawfs *fs, uint32_t slot)
 		f->seen.backing = backing_open(fs, f->fd_up);
 	if (!f->seen.backing)
 		return;
-	f->io = FILE_IO_UPPER;
 	pthread_mutex_lock(&fs->attach);
 	f->backing = f->seen.backing;
 	pthread_mutex_unlock(&fs->attach);
+	f->io = FILE_IO_UPPER;
 	observe_begin(fs, slot, clock_now());
 }
 
@@ -311,10 +311,10 @@ static bool decide(struct clawfs *fs, uint32_t slot, int flags, bool may_raise)
 		return false;
 	if (__atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) && passthrough_wanted(fs, f, fd, flags))
 		id = backing_open(fs, fd);
-	f->io = id ? FILE_IO_PASSED : FILE_IO_DAEMON;
 	pthread_mutex_lock(&fs->attach);
 	f->backing = id;
 	pthread_mutex_unlock(&fs->attach);
+	f->io = id ? FILE_IO_PASSED : FILE_IO_DAEMON;
 	return false;
 }
 

@@ -43,7 +43,7 @@ static uint64_t ino_at(struct clawfs *fs, int root, const char *path)
 	return ino;
 }
 
-static void complete_rename(struct clawfs *fs)
+void recover_rename(struct clawfs *fs)
 {
 	struct upper_intent *intent = malloc(sizeof(*intent));
 
@@ -62,7 +62,7 @@ static void complete_rename(struct clawfs *fs)
 
 /* --- files --------------------------------------------------------------- */
 
-static int open_upper(int dir, const char *name)
+int recover_open(int dir, const char *name)
 {
 	struct stat st;
 	int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
@@ -109,6 +109,15 @@ static off_t tail_start(struct clawfs *fs, uint32_t parent, const char *name, in
 	return data;
 }
 
+/* SQLite's index of a write-ahead log: it is made anew by who opens the database first, and that of a dead mount
+ * means nothing to the next. */
+static bool is_wal_index(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 4 && strcmp(name + len - 4, "-shm") == 0;
+}
+
 static void adopt_file(struct recovery *r, uint32_t parent, int updir, const char *name, const struct stat *up)
 {
 	struct clawfs *fs = r->fs;
@@ -125,7 +134,7 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 		restored = -errno;
 	/* A program that outlived its mount. */
 	bool written = restored >= 0 && observe_has_writer(updir, name);
-	int fd = restored < 0 ? -1 : open_upper(updir, name);
+	int fd = restored < 0 ? -1 : recover_open(updir, name);
 
 	if (fd < 0) {
 		log_error(fs->log, "cannot recover %s from the upper: %s", name, strerror(errno));
@@ -191,7 +200,7 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 
 /* --- directories --------------------------------------------------------- */
 
-static struct listing *list_upper(int dir)
+struct listing *recover_list(int dir)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -244,7 +253,7 @@ static int adopt_dir(struct recovery *r, uint32_t dir)
 {
 	struct clawfs *fs = r->fs;
 	int updir = dir_upper(fs, dir);
-	struct listing *list = updir < 0 ? NULL : list_upper(updir);
+	struct listing *list = updir < 0 ? NULL : recover_list(updir);
 	struct stat st;
 
 	if (!list)
@@ -256,6 +265,8 @@ static int adopt_dir(struct recovery *r, uint32_t dir)
 			continue;
 		if (S_ISDIR(st.st_mode))
 			adopt_subdir(r, dir, updir, name);
+		else if (S_ISREG(st.st_mode) && is_wal_index(name))
+			unlinkat(updir, name, 0);
 		else if (S_ISREG(st.st_mode))
 			adopt_file(r, dir, updir, name, &st);
 		else if (!dir_on_lower(fs, dir))
@@ -269,7 +280,7 @@ int recover_upper(struct clawfs *fs, msec_t now)
 {
 	struct recovery r = {.fs = fs, .now = now};
 
-	complete_rename(fs);
+	recover_rename(fs);
 	if (!upper_is_dirty(&fs->upper))
 		return 0;
 	pthread_rwlock_wrlock(&fs->tree);

@@ -4,10 +4,21 @@
 
 #include "fs/fs.h"
 
+struct listing;
+
 /* Completes an interrupted rename, then enters every file of the upper tree
  * as dirty, so that the flusher brings it to the lower in its time. What
  * cannot be used is named in the log and left out. Before requests are served.
  * 0, or a negative errno when the upper could not be read at all. */
 int recover_upper(struct clawfs *fs, msec_t now);
+
+/* --- shared with a worker's takeover ------------------------------------- */
+
+/* Completes the rename of a directory that exists on both sides, if one was under way. */
+void recover_rename(struct clawfs *fs);
+/* What lies in a directory of the upper, without "." and ".."; NULL on error. */
+struct listing *recover_list(int dir);
+/* A descriptor of a file in the upper, to read and write, whatever its mode; -1 and errno. */
+int recover_open(int dir, const char *name);
 
 #endif

@@ -2,6 +2,8 @@
 #include "fs/names.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 void node_anchor(struct clawfs *fs, uint32_t node)
@@ -35,11 +37,18 @@ static bool has_other_names(struct clawfs *fs, const struct node *n, bool hidden
 void name_gone(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name, bool hidden)
 {
 	struct nodes *ns = &fs->nodes;
-	struct node *n = fs_node(fs, node);
 
 	if (node_in_ram(ns, node))
 		node_ram_remove(ns, node);
 	node_name_remove(ns, node, parent, name);
+	node_nameless(fs, node, hidden);
+}
+
+void node_nameless(struct clawfs *fs, uint32_t node, bool hidden)
+{
+	struct nodes *ns = &fs->nodes;
+	struct node *n = fs_node(fs, node);
+
 	if (n->name)
 		return;
 	if (n->flags & NODE_TIMES) {
@@ -67,7 +76,7 @@ void name_gone(struct clawfs *fs, uint32_t node, uint32_t parent, const char *na
 int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char *name)
 {
 	uint32_t node;
-	struct upper_work hidden;
+	struct upper_work hidden = {""};
 	int updir = -1;
 
 	int rc = db_name_begin(fs, parent, name, BARRIER_WAL_UNLINK);
@@ -90,30 +99,43 @@ int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		if (rc < 0)
 			goto out;
 	}
-	if (upper) {
-		/* Out of the tree first, so that a crash in between cannot
-		 * bring an older file back to life with these bytes. */
+	if (lower)
+		node_anchor(fs, node);
+	if (upper)
+		hidden = upper_work_name(&fs->upper);
+	struct intent intent = {.op = INTENT_UNLINK, .parent = parent, .src = node, .lower = lower};
+	snprintf(intent.name, sizeof(intent.name), "%s", name);
+	snprintf(intent.hidden, sizeof(intent.hidden), "%s", hidden.text);
+	intent_begin(fs, &intent);
+	/* The lower first: a crash in between leaves the newer bytes under the name, as they were. The other way
+	 * round the lower's older ones would come back. A tail without its log means nothing to recovery. */
+	if (upper)
 		updir = dir_upper(fs, parent);
-		rc = updir < 0 ? updir : upper_hide(&fs->upper, updir, name, &hidden);
+	if (updir < -1) {
+		rc = updir;
+		goto out;
+	}
+	if (lower) {
+		int dir = dir_lower(fs, parent);
+		rc = dir < 0 ? dir : fs->lower.sys->unlinkat(dir, name, 0) < 0 ? -errno : 0;
 		if (rc < 0)
 			goto out;
 	}
-	if (lower) {
-		node_anchor(fs, node);
-		int dir = dir_lower(fs, parent);
-		rc = dir < 0 ? dir : fs->lower.sys->unlinkat(dir, name, 0) < 0 ? -errno : 0;
-		if (rc < 0) {
-			if (upper)
-				upper_unhide(&fs->upper, &hidden, updir, name);
+	if (upper) {
+		rc = upper_hide(&fs->upper, updir, name, &hidden);
+		if (rc < 0 && !lower)
 			goto out;
-		}
-	}
-	if (upper)
+		if (rc < 0)
+			log_error(fs->log, "%s is removed, but its copy in the upper could not be: %s", name,
+				  strerror(-rc));
+		rc = 0;
 		upper_discard(&fs->upper, &hidden);
+	}
 	dir_touch(fs, parent, lower);
 	db_name_changes(fs, parent, name, who.pid);
 	name_gone(fs, node, parent, name, false);
 out:
+	intent_end(fs, rc, 0);
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
 }
@@ -135,9 +157,15 @@ int fs_rmdir(struct clawfs *fs, uint32_t parent, const char *name)
 		rc = -ENOTEMPTY;
 		goto out;
 	}
-	if (n->flags & NODE_LOWER) {
-		/* Somebody may still be in it. */
+	/* Somebody may still be in it. */
+	if (n->flags & NODE_LOWER)
 		dir_lower(fs, node);
+	else
+		dir_upper(fs, node);
+	struct intent intent = {.op = INTENT_RMDIR, .parent = parent, .src = node, .lower = n->flags & NODE_LOWER};
+	snprintf(intent.name, sizeof(intent.name), "%s", name);
+	intent_begin(fs, &intent);
+	if (n->flags & NODE_LOWER) {
 		int dir = dir_lower(fs, parent);
 		rc = dir < 0 ? dir : fs->lower.sys->unlinkat(dir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 		if (rc < 0)
@@ -149,7 +177,6 @@ int fs_rmdir(struct clawfs *fs, uint32_t parent, const char *name)
 			n->mirror = 0;
 		}
 	} else {
-		dir_upper(fs, node);
 		int updir = dir_upper(fs, parent);
 		rc = updir < 0 ? updir : unlinkat(updir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 		if (rc < 0)
@@ -158,6 +185,7 @@ int fs_rmdir(struct clawfs *fs, uint32_t parent, const char *name)
 	dir_touch(fs, parent, n->flags & NODE_LOWER);
 	name_gone(fs, node, parent, name, false);
 out:
+	intent_end(fs, rc, 0);
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
 }

@@ -2,8 +2,8 @@
  * (`sessions.json.PID.UUID.tmp`) takes a name of a cached class, which is one
  * rename in the upper and nothing on the lower. Everything else first brings
  * what it touches onto the lower and then renames there. */
-#include "fs/fileimpl.h"
 #include "fs/names.h"
+#include "fs/observe.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -53,6 +53,37 @@ static int rename_resolve(struct clawfs *fs, struct rename *r)
 	return 0;
 }
 
+/* Says what is about to happen; `ino` of the source on the side of the decisive step. */
+static void intend(struct clawfs *fs, const struct rename *r, bool lower, uint64_t ino, int cls)
+{
+	struct intent intent = {
+		.op = INTENT_RENAME,
+		.parent = r->parent,
+		.new_parent = r->new_parent,
+		.src = r->src,
+		.dst = r->dst,
+		.flags = r->flags,
+		.cls = cls,
+		.lower = lower,
+		.ino = ino,
+	};
+
+	snprintf(intent.name, sizeof(intent.name), "%s", r->name);
+	snprintf(intent.new_name, sizeof(intent.new_name), "%s", r->new_name);
+	intent_begin(fs, &intent);
+}
+
+/* The same for what is in RAM only. */
+static int intend_upper(struct clawfs *fs, const struct rename *r, int updir, int cls)
+{
+	struct stat st;
+
+	if (fstatat(updir, r->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	intend(fs, r, false, st.st_ino, cls);
+	return 0;
+}
+
 static void touch_parents(struct clawfs *fs, const struct rename *r, bool lower)
 {
 	dir_touch(fs, r->parent, lower);
@@ -98,6 +129,9 @@ static int rename_in_ram(struct clawfs *fs, const struct rename *r, enum policy_
 		goto out;
 	if (dst)
 		node_anchor(fs, r->dst);
+	rc = intend_upper(fs, r, updir, (int)cls);
+	if (rc < 0)
+		goto out;
 	/* Everything that can fail, before anything that cannot be undone. */
 	node_ram_remove(ns, r->src);
 	rc = node_name_move(ns, r->src, r->parent, r->name, r->new_parent, r->new_name);
@@ -131,6 +165,7 @@ static int rename_in_ram(struct clawfs *fs, const struct rename *r, enum policy_
 		name_gone(fs, r->dst, r->new_parent, r->new_name, hides);
 	clawfs_check(fs, r->src);
 out:
+	intent_end(fs, rc, 0);
 	if (old_slot)
 		file_put(fs, old_slot);
 	file_put(fs, slot);
@@ -155,6 +190,8 @@ static bool rename_ram_dir(struct clawfs *fs, const struct rename *r, int *rc)
 		return false;
 	int updir = dir_upper(fs, r->parent), new_updir = dir_upper(fs, r->new_parent);
 	*rc = updir < 0 ? updir : new_updir < 0 ? new_updir : 0;
+	if (*rc == 0)
+		*rc = intend_upper(fs, r, updir, -1);
 	if (*rc < 0)
 		return true;
 	node_ram_remove(ns, r->src);
@@ -169,42 +206,11 @@ static bool rename_ram_dir(struct clawfs *fs, const struct rename *r, int *rc)
 			name_gone(fs, r->dst, r->new_parent, r->new_name, false);
 		touch_parents(fs, r, false);
 	}
+	intent_end(fs, *rc, 0);
 	return true;
 }
 
 /* --- on the lower -------------------------------------------------------- */
-
-/* A file that the kernel writes past us, in the upper: there it stays, under its new name too. */
-static bool is_pinned(struct clawfs *fs, uint32_t node)
-{
-	uint32_t slot = node && S_ISREG(fs_node(fs, node)->type) ? file_peek(fs, node) : 0;
-	bool pinned = false;
-
-	if (!slot)
-		return false;
-	struct file *f = file_at(fs, slot);
-	pthread_rwlock_rdlock(&f->lock);
-	pinned = f->place != PLACE_LOWER && (f->io == FILE_IO_UPPER || f->foreign);
-	pthread_rwlock_unlock(&f->lock);
-	file_put(fs, slot);
-	return pinned;
-}
-
-/* The upper has no tail of what is no log. */
-static int unfit_tail(struct clawfs *fs, const struct rename *r)
-{
-	int rc = 0;
-
-	if (class_is_tail(file_classify(fs, r->new_parent, r->new_name)))
-		return 0;
-	uint32_t slot = file_peek(fs, r->src);
-	struct file *f = file_at(fs, slot);
-	pthread_rwlock_wrlock(&f->lock);
-	rc = file_make_whole(fs, slot);
-	pthread_rwlock_unlock(&f->lock);
-	file_put(fs, slot);
-	return rc;
-}
 
 static bool is_mirrored(struct clawfs *fs, uint32_t node)
 {
@@ -260,16 +266,13 @@ static int rename_prepare(struct clawfs *fs, const struct rename *r, uint32_t *s
 	for (int i = 2; i < 4; i++) {
 		if (!nodes[i] || !(fs_node(fs, nodes[i])->flags & NODE_UPPER))
 			continue;
-		if (is_pinned(fs, nodes[i])) {
-			if (r->flags & RENAME_EXCHANGE)
-				return -EBUSY;
-			/* What is replaced needs nothing; what moves must be on the lower, to be moved there. */
-			if (i == 3 || fs_node(fs, nodes[i])->flags & NODE_OWN) {
-				int rc = i == 2 ? unfit_tail(fs, r) : 0;
-				if (rc < 0)
-					return rc;
+		if (observe_is_pinned(fs, nodes[i])) {
+			bool tail = class_is_tail(file_classify(fs, r->new_parent, r->new_name));
+			int rc = r->flags & RENAME_EXCHANGE ? -EBUSY : observe_may_rename(fs, nodes[i], i == 3, tail);
+			if (rc < 0)
+				return rc;
+			if (rc > 0)
 				continue;
-			}
 		}
 		*slot = file_peek(fs, nodes[i]);
 		return *slot ? 0 : -EXDEV;
@@ -292,7 +295,7 @@ struct mirror_move {
 
 static struct mirror_move plan_mirrors(struct clawfs *fs, const struct rename *r)
 {
-	bool src = is_mirrored(fs, r->src) || is_pinned(fs, r->src),
+	bool src = is_mirrored(fs, r->src) || observe_is_pinned(fs, r->src),
 	     dst = r->flags & RENAME_EXCHANGE && is_mirrored(fs, r->dst);
 	struct mirror_move m = {
 		.needed = src || dst,
@@ -354,7 +357,7 @@ static void move_mirrors(struct clawfs *fs, const struct mirror_move *m)
 }
 
 /* Open files go on under the class of the new name. */
-static void reclass(struct clawfs *fs, uint32_t node)
+void rename_reclass(struct clawfs *fs, uint32_t node)
 {
 	uint32_t slot = S_ISREG(fs_node(fs, node)->type) ? file_peek(fs, node) : 0;
 
@@ -385,11 +388,7 @@ static int rename_on_lower(struct clawfs *fs, const struct rename *r)
 			return new_updir;
 		if (unlinkat(new_updir, r->new_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			return -errno;
-		if (dst->upper_fd >= 0) {
-			close(dst->upper_fd);
-			ns->dirfds--;
-			dst->upper_fd = -1;
-		}
+		node_close_fd(ns, &dst->upper_fd);
 		dst->mirror = 0;
 	}
 	struct mirror_move mirrors = plan_mirrors(fs, r);
@@ -405,15 +404,14 @@ static int rename_on_lower(struct clawfs *fs, const struct rename *r)
 	int dir = dir_lower(fs, r->parent), new_dir = dir_lower(fs, r->new_parent);
 	if (dir < 0 || new_dir < 0)
 		return dir < 0 ? dir : new_dir;
-	struct upper_work hidden;
-	bool hide = r->dst && !exchange && fs_node(fs, r->dst)->flags & NODE_UPPER;
-	int new_updir = hide ? dir_upper(fs, r->new_parent) : -1;
-	rc = hide ? new_updir < 0 ? new_updir : upper_hide(&fs->upper, new_updir, r->new_name, &hidden) : 0;
-	if (rc < 0)
-		return rc;
+	/* Flushed, so that nothing is lost, and out of the way of recovery, which would take it for the new file's. */
+	if (r->dst && !exchange && fs_node(fs, r->dst)->flags & NODE_UPPER &&
+	    unlinkat(dir_upper(fs, r->new_parent), r->new_name, 0) < 0)
+		return -errno;
 	rc = mirrors.needed ? announce(fs, &mirrors) : 0;
 	if (rc < 0)
-		goto out_hidden;
+		return rc;
+	intend(fs, r, true, fs_node(fs, r->src)->lower_ino, -1);
 	rc = node_name_move(ns, r->src, r->parent, r->name, r->new_parent, r->new_name);
 	if (rc == 0 && fs->lower.sys->renameat2(dir, r->name, new_dir, r->new_name, r->flags) < 0) {
 		rc = -errno;
@@ -427,21 +425,17 @@ static int rename_on_lower(struct clawfs *fs, const struct rename *r)
 		else if (r->dst)
 			name_gone(fs, r->dst, r->new_parent, r->new_name, false);
 		fs_node(fs, r->src)->lineage = node_new_lineage(ns);
-		reclass(fs, r->src);
+		rename_reclass(fs, r->src);
 		if (exchange) {
 			fs_node(fs, r->dst)->lineage = node_new_lineage(ns);
-			reclass(fs, r->dst);
+			rename_reclass(fs, r->dst);
 		}
 		touch_parents(fs, r, true);
 		clawfs_check(fs, r->src);
 	}
+	intent_end(fs, rc, 0);
 	if (mirrors.needed)
 		upper_intent_clear(&fs->upper);
-out_hidden:
-	if (hide && rc < 0)
-		upper_unhide(&fs->upper, &hidden, new_updir, r->new_name);
-	else if (hide)
-		upper_discard(&fs->upper, &hidden);
 	return rc;
 }
 

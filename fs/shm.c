@@ -12,14 +12,21 @@
 /* At the start of the shared memory: what a successor needs to go on. */
 struct shm_head {
 	uint32_t end;  /* first index never handed out */
-	uint32_t free; /* head of the list of freed records, linked by their first word; 0 none */
+	uint32_t free; /* head of the list of freed records; 0 none */
+	uint64_t words[SHM_WORDS];
+};
+
+/* Before each record. */
+struct shm_mark {
+	uint32_t live;
+	uint32_t next; /* on the list of freed records */
 };
 
 struct shm_table {
 	pthread_mutex_t lock; /* guards head and mapped; a leaf */
 	int fd;
-	size_t record;
-	uint32_t max;
+	size_t stride; /* a record and its mark */
+	uint32_t first, max;
 	size_t reserved;
 	size_t mapped;
 	char *base;
@@ -27,6 +34,7 @@ struct shm_table {
 };
 
 #define HEAD_BYTES 64
+_Static_assert(sizeof(struct shm_head) <= HEAD_BYTES, "fits");
 
 static size_t round_up(size_t n, size_t to)
 {
@@ -59,9 +67,10 @@ int shm_table_create(struct shm_table **table, const char *name, size_t record, 
 	if (!t)
 		return -ENOMEM;
 	pthread_mutex_init(&t->lock, NULL);
-	t->record = round_up(record, 8);
+	t->stride = sizeof(struct shm_mark) + round_up(record, 8);
+	t->first = first;
 	t->max = max;
-	t->reserved = round_up(HEAD_BYTES + t->record * max, GROW_BYTES);
+	t->reserved = round_up(HEAD_BYTES + t->stride * max, GROW_BYTES);
 	t->fd = memfd_create(name, MFD_CLOEXEC);
 	if (t->fd < 0) {
 		rc = -errno;
@@ -74,7 +83,7 @@ int shm_table_create(struct shm_table **table, const char *name, size_t record, 
 		rc = -errno;
 		goto err_close;
 	}
-	rc = table_grow(t, HEAD_BYTES + t->record * first);
+	rc = table_grow(t, HEAD_BYTES + t->stride * first);
 	if (rc < 0)
 		goto err_unmap;
 	t->head = (struct shm_head *)t->base;
@@ -102,9 +111,24 @@ void shm_table_destroy(struct shm_table *t)
 	free(t);
 }
 
+static struct shm_mark *mark_at(const struct shm_table *t, uint32_t index)
+{
+	return (struct shm_mark *)(t->base + HEAD_BYTES + t->stride * index);
+}
+
 void *shm_table_at(const struct shm_table *t, uint32_t index)
 {
-	return t->base + HEAD_BYTES + t->record * index;
+	return mark_at(t, index) + 1;
+}
+
+bool shm_table_is_live(const struct shm_table *t, uint32_t index)
+{
+	return index > 0 && (index < t->first || (index < t->head->end && mark_at(t, index)->live));
+}
+
+uint64_t *shm_table_words(const struct shm_table *t)
+{
+	return t->head->words;
 }
 
 uint32_t shm_table_alloc(struct shm_table *t)
@@ -114,12 +138,14 @@ uint32_t shm_table_alloc(struct shm_table *t)
 	pthread_mutex_lock(&t->lock);
 	if (t->head->free) {
 		index = t->head->free;
-		memcpy(&t->head->free, shm_table_at(t, index), sizeof(uint32_t));
-	} else if (t->head->end < t->max && table_grow(t, HEAD_BYTES + t->record * (t->head->end + 1)) == 0) {
+		t->head->free = mark_at(t, index)->next;
+	} else if (t->head->end < t->max && table_grow(t, HEAD_BYTES + t->stride * (t->head->end + 1)) == 0) {
 		index = t->head->end++;
 	}
-	if (index)
-		memset(shm_table_at(t, index), 0, t->record);
+	if (index) {
+		memset(shm_table_at(t, index), 0, t->stride - sizeof(struct shm_mark));
+		__atomic_store_n(&mark_at(t, index)->live, 1, __ATOMIC_RELEASE);
+	}
 	pthread_mutex_unlock(&t->lock);
 	return index;
 }
@@ -128,7 +154,8 @@ void shm_table_free(struct shm_table *t, uint32_t index)
 {
 	pthread_mutex_lock(&t->lock);
 	assert(index > 0 && index < t->head->end);
-	memcpy(shm_table_at(t, index), &t->head->free, sizeof(uint32_t));
+	__atomic_store_n(&mark_at(t, index)->live, 0, __ATOMIC_RELEASE);
+	mark_at(t, index)->next = t->head->free;
 	t->head->free = index;
 	pthread_mutex_unlock(&t->lock);
 }
@@ -139,4 +166,20 @@ uint32_t shm_table_end(struct shm_table *t)
 	uint32_t end = t->head->end;
 	pthread_mutex_unlock(&t->lock);
 	return end;
+}
+
+int shm_table_revive(struct shm_table *t)
+{
+	pthread_mutex_init(&t->lock, NULL);
+	/* It may have grown after this process was forked. */
+	int rc = table_grow(t, HEAD_BYTES + t->stride * t->head->end);
+	t->head->free = 0;
+	for (uint32_t i = t->head->end; rc == 0 && i-- > t->first;) {
+		struct shm_mark *m = mark_at(t, i);
+		if (m->live)
+			continue;
+		m->next = t->head->free;
+		t->head->free = i;
+	}
+	return rc;
 }

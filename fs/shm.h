@@ -10,6 +10,7 @@
 #ifndef CLAWFS_SHM_H
 #define CLAWFS_SHM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,18 @@ void shm_table_free(struct shm_table *table, uint32_t index);
 
 /* The record's address; valid until it is freed. */
 void *shm_table_at(const struct shm_table *table, uint32_t index);
+
+/* Whether the record is handed out; one that is being handed out or freed by a process that died there may be either.
+ */
+bool shm_table_is_live(const struct shm_table *table, uint32_t index);
+
+/* Words of the table's user that live as long as the table; zero at first. */
+#define SHM_WORDS 4
+uint64_t *shm_table_words(const struct shm_table *table);
+
+/* In a successor process, before threads: maps what the table has grown by, makes lock and free list anew.
+ * 0 or -ENOMEM. */
+int shm_table_revive(struct shm_table *table);
 
 /* One more than the highest index ever handed out. */
 uint32_t shm_table_end(struct shm_table *table);

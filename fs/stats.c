@@ -1,8 +1,8 @@
 #include "fs/stats.h"
 #include "fs/blockdev.h"
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct stats {
 	pthread_mutex_t lock;
@@ -51,16 +51,21 @@ static bool take_values(const struct stats *s, uint64_t value[MINUTE_VALUES])
 
 struct stats *stats_create(msec_t now, dev_t device)
 {
-	struct stats *s = calloc(1, sizeof(*s));
+	struct stats *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (s) {
-		pthread_mutex_init(&s->lock, NULL);
-		s->start = s->minute_start = now;
-		s->minute_end = now + MINUTE_MS;
-		s->device = device;
-		s->device_known = take_values(s, s->value_start);
-	}
+	if (s == MAP_FAILED)
+		return NULL;
+	pthread_mutex_init(&s->lock, NULL);
+	s->start = s->minute_start = now;
+	s->minute_end = now + MINUTE_MS;
+	s->device = device;
+	s->device_known = take_values(s, s->value_start);
 	return s;
+}
+
+void stats_revive(struct stats *s)
+{
+	pthread_mutex_init(&s->lock, NULL);
 }
 
 void stats_destroy(struct stats *s)
@@ -68,7 +73,7 @@ void stats_destroy(struct stats *s)
 	if (!s)
 		return;
 	pthread_mutex_destroy(&s->lock);
-	free(s);
+	munmap(s, sizeof(*s));
 }
 
 /* The counters are plain words one after the other. */
@@ -140,6 +145,18 @@ static void rotate(struct stats *s, msec_t now)
 	}
 	s->minute_start += past * MINUTE_MS;
 	__atomic_store_n(&s->minute_end, s->minute_start + MINUTE_MS, __ATOMIC_RELAXED);
+}
+
+void stats_begin(struct stats *s, msec_t now)
+{
+	pthread_mutex_lock(&s->lock);
+	s->minute_start = now;
+	__atomic_store_n(&s->minute_end, now + MINUTE_MS, __ATOMIC_RELAXED);
+	s->next = s->full = 0;
+	s->device_known = take_values(s, s->value_start);
+	memcpy(s->at_start, s->total, sizeof(s->at_start));
+	memset(s->minute, 0, sizeof(s->minute));
+	pthread_mutex_unlock(&s->lock);
 }
 
 void stats_tick(struct stats *s, msec_t now)

@@ -66,9 +66,14 @@ struct stats_minute {
 
 struct stats;
 
-/* `device` below the lower, whose own counters go into the minutes. */
+/* In shared memory: a successor process goes on counting, after stats_revive. `device` below the lower, whose own
+ * counters go into the minutes. */
 struct stats *stats_create(msec_t now, dev_t device);
+void stats_revive(struct stats *stats);
 void stats_destroy(struct stats *stats);
+
+/* What was counted until now is lost with the process that did: minutes begin anew, rather than to be shown as idle. */
+void stats_begin(struct stats *stats, msec_t now);
 
 /* `through`: it was written to the lower at once. */
 void stats_app_write(struct stats *stats, msec_t now, enum policy_class cls, uint64_t bytes, bool through);

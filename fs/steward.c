@@ -66,6 +66,7 @@ static int child_start(struct clawfs *fs)
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);
 	close(pair[1]);
+	fs->shared->steward = rc < 0 ? 0 : s->child;
 	if (rc < 0) {
 		close(pair[0]);
 		s->child = 0;
@@ -84,9 +85,15 @@ static void child_end(struct clawfs *fs)
 	close(s->sock);
 	s->sock = -1;
 	kill(s->child, SIGKILL);
+	fs->shared->steward = 0;
 	while (waitpid(s->child, NULL, 0) < 0 && errno == EINTR)
 		;
 	s->child = 0;
+}
+
+void steward_pause(struct clawfs *fs)
+{
+	child_end(fs);
 }
 
 int steward_create(struct clawfs *fs)
@@ -168,7 +175,7 @@ int steward_visit_lower(struct clawfs *fs, int dirfd, const char *name, unsigned
 static void lease_set(struct clawfs *fs, struct db_lease lease)
 {
 	pthread_mutex_lock(&fs->dbs.lock);
-	fs->dbs.lease = lease;
+	*fs->dbs.lease = lease;
 	pthread_mutex_unlock(&fs->dbs.lock);
 }
 
@@ -248,7 +255,7 @@ static void visit_end(struct clawfs *fs, enum visit_result result, const struct 
 	uint32_t stale = 0;
 
 	pthread_rwlock_wrlock(&fs->tree);
-	bool fenced = fs->dbs.lease.fenced;
+	bool fenced = fs->dbs.lease->fenced;
 	lease_set(fs, (struct db_lease){0});
 	struct db *d = db_at(fs, s->db);
 	/* One that was fenced off failed for that reason, and may come again. */

@@ -57,6 +57,10 @@ void steward_destroy(struct clawfs *fs);
  * the thread does not run. -EPIPE when the child died of it. */
 int steward_visit_lower(struct clawfs *fs, int dirfd, const char *name, unsigned work, struct steward_reply *reply);
 
+/* Ends the child, which is started again when it is needed: by another process of ours. While the thread does not run.
+ */
+void steward_pause(struct clawfs *fs);
+
 /* The thread; it visits through the mount. */
 int steward_start(struct clawfs *fs);
 /* Ends the thread; a visit under way is broken off. May be called twice. */

@@ -156,6 +156,13 @@ static void remove_below(int dirfd)
 	closedir(dir);
 }
 
+void upper_empty_work(struct upper *u)
+{
+	int fd = openat(u->work, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	remove_below(fd);
+}
+
 int upper_open(struct upper *u, const char *path, dev_t dev, ino_t ino, char *why, size_t why_size)
 {
 	*u = (struct upper){.dir = -1, .tree = -1, .work = -1, .before = -1};
@@ -197,8 +204,7 @@ int upper_open(struct upper *u, const char *path, dev_t dev, ino_t ino, char *wh
 		upper_close(u, false);
 		return bad;
 	}
-	/* What a crash left under construction or on its way out means nothing. */
-	remove_below(fcntl(u->work, F_DUPFD_CLOEXEC, 0));
+	upper_empty_work(u);
 	return 0;
 err:;
 	int rc = -errno;
@@ -242,15 +248,9 @@ struct upper_work upper_work_name(struct upper *u)
 	return w;
 }
 
-int upper_hide(struct upper *u, int dirfd, const char *name, struct upper_work *hidden)
+int upper_hide(struct upper *u, int dirfd, const char *name, const struct upper_work *hidden)
 {
-	*hidden = upper_work_name(u);
 	return renameat(dirfd, name, u->work, hidden->text) < 0 ? -errno : 0;
-}
-
-int upper_unhide(struct upper *u, const struct upper_work *hidden, int dirfd, const char *name)
-{
-	return renameat(u->work, hidden->text, dirfd, name) < 0 ? -errno : 0;
 }
 
 void upper_discard(struct upper *u, const struct upper_work *hidden)

@@ -144,6 +144,22 @@ void policy_barrier_sync_end(struct policy_barrier *b, enum barrier_action what,
 	b->retry_at = msec_add(now, msec_min(wait, retry_max_ms));
 }
 
+void policy_barrier_revive(struct policy_barrier *b)
+{
+	b->asked = msec_min(b->asked, b->in_flight_asked);
+	b->in_flight_asked = MSEC_NEVER;
+	b->wal_durable = 0;
+	b->db_durable = 0;
+	b->wal_seq++;
+	b->db_seq++;
+	b->head_seq = b->wal_seq;
+	if (policy_barrier_check(b)) {
+		policy_barrier_init(b, b->mode);
+		b->db_seq = 1;
+		policy_barrier_observed(b, true);
+	}
+}
+
 msec_t policy_barrier_due(const struct policy_barrier *b, int64_t sync_ms)
 {
 	if (b->asked == MSEC_NEVER || wal_is_durable(b))

@@ -136,6 +136,10 @@ uint64_t policy_barrier_sync_begin(struct policy_barrier *b, enum barrier_action
 void policy_barrier_sync_end(struct policy_barrier *b, enum barrier_action what, uint64_t token, int error, msec_t now,
 			     int64_t retry_ms, int64_t retry_max_ms);
 
+/* The process that kept it has died in the middle of anything: nothing counts as durable, no sync runs, and a commit
+ * waits since when it waited. */
+void policy_barrier_revive(struct policy_barrier *b);
+
 /* When the WAL is to be synced without anybody asking (B5): a fifth of
  * sync_ms before the bound, which is the card's time; MSEC_NEVER. */
 msec_t policy_barrier_due(const struct policy_barrier *b, int64_t sync_ms);

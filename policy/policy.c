@@ -229,6 +229,25 @@ void policy_file_flush_abort(struct policy_file *f)
 	clear_in_flight(f);
 }
 
+void policy_file_revive(struct policy_file *f)
+{
+	f->rewriting = 0;
+	f->truncated = false;
+	policy_file_flush_abort(f);
+	if (!policy_file_check(f))
+		return;
+	/* Half of an event. As if it had changed long ago: at worst something is flushed for nothing. */
+	policy_file_init(f, f->cls);
+	policy_file_touch(f, 0);
+}
+
+void policy_file_revive_rewriter(struct policy_file *f)
+{
+	if (f->state == POLICY_CLEAN)
+		policy_file_touch(f, 0);
+	f->rewriting = add_lines(f->rewriting, 1);
+}
+
 /* --- queries ------------------------------------------------------------ */
 
 static bool has_lines(const struct policy_file *f, const struct policy_config *config)

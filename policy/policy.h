@@ -118,6 +118,11 @@ void policy_file_flush_end(struct policy_file *f, const struct policy_config *co
  * first. */
 void policy_file_flush_abort(struct policy_file *f);
 
+/* The process that drove the file has died in the middle of anything: no flush runs any more, what it took waits again,
+ * and nobody is known to rewrite the file. Then, for each writer that still does: */
+void policy_file_revive(struct policy_file *f);
+void policy_file_revive_rewriter(struct policy_file *f);
+
 /* --- queries ------------------------------------------------------------ */
 
 /* When the file is due; MSEC_NEVER when CLEAN, FLUSHING or REDIRTIED (the end

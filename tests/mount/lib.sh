@@ -106,12 +106,24 @@ umount_fs() {
 # kill -9 of everything that serves the mount (P6). The dead mount stays, so that
 # programs fail on it and do not go on in the directory beneath.
 kill9() {
-	local pid
-	pid=$(stats pid)
-	kill -9 "$pid"
-	[ "$pid" = "$DAEMON" ] || kill -9 "$DAEMON"
+	local pid worker
+	read -r pid worker < <(stats_of_processes)
+	# The supervisor first: it would start another worker.
+	kill -9 "$pid" "$worker" 2>/dev/null || true
+	wait_until gone "$worker"
 	wait "$DAEMON" 2>/dev/null || true
 	DAEMON=
+}
+
+# The pids of the supervisor and of the worker that serves now.
+stats_of_processes() { echo "$(stats pid) $(stats worker)"; }
+
+# kill_worker: kill -9 of the process that serves, whichever it is now; the supervisor
+# starts the next one. Not by the stats, which would wait for it.
+kill_worker() {
+	local pid
+	pid=$(pgrep -P "$DAEMON" -x clawfs-worker || true)
+	[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
 }
 
 flush_fs() { echo flush >"$MNT/.clawfs/control"; }

@@ -68,9 +68,9 @@ for name in "${configurations[@]}"; do
 			--seconds="$cut_seconds" "${plan[@]}" >>"$raw/$name/cuts" || status=$?
 		# 3: something is lost, which is what is asked.
 		[ "$status" -eq 0 ] || [ "$status" -eq 3 ] || die "cut $cut of ${TITLES[$name]} could not be looked at"
-		umount "$WORK/cut"
+		take_off "$WORK/cut"
 		rm "$WORK/xfs/$name/cut.$cut"
 	done
 done
-umount "$WORK/xfs"
+take_off "$WORK/xfs"
 rm "$WORK/xfs.img"

@@ -59,12 +59,22 @@ wait_until() {
 }
 nap() { foreground sleep "$1"; }
 
+# Off with a mount, at the latest when nobody uses it any more: a mount namespace that somebody made
+# meanwhile has its own copy of our mounts, and keeps their devices busy for as long as it lives.
+take_off() { wait_until 5 umount "$1" || umount -l "$1"; }
+
 # --- the end -----------------------------------------------------------------------
 
 mounts_below() { awk -v dir="$1/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | tac; }
 
+# end_server PID SECONDS: SIGTERM ends it even if another mount namespace has a copy of its mount.
+end_server() {
+	kill "$1" 2>/dev/null || true
+	wait_until "$2" gone "$1" || kill -9 "$1" 2>/dev/null || true
+}
+
 # Loads and shells first, so that nobody mounts or writes any more; then the file systems from
-# the top down, each with the process that serves it.
+# the top down.
 bench_end() {
 	local status=$? file pid mnt loop round
 	trap - EXIT
@@ -77,30 +87,22 @@ bench_end() {
 		kill -9 "$pid" 2>/dev/null || true
 		wait_until 10 gone "$pid" || true
 	done
+	# Each with its last flush, if it is clawfs.
+	for file in "$WORK"/pids/server.*; do
+		[ ! -e "$file" ] || end_server "${file##*.}" 20
+	done
 	# A mount is busy while there is a loop device on a file of it: in turns.
 	for round in {1..20}; do
-		for mnt in $(mounts_below "$WORK"); do
-			umount "$mnt" 2>/dev/null || continue
-			# A FUSE file system has left when its process has.
-			for file in "$WORK"/pids/daemon.*.mnt; do
-				[ -e "$file" ] && [ "$(cat "$file")" = "$mnt" ] || continue
-				pid=${file%.mnt}
-				wait_until 20 gone "${pid##*.}" || true
-			done
-		done
+		for mnt in $(mounts_below "$WORK"); do umount "$mnt" 2>/dev/null || true; done
 		for loop in $(losetup -n -l -O NAME,BACK-FILE | awk -v dir="$WORK/" 'index($2, dir) == 1 { print $1 }'); do
 			losetup -d "$loop" 2>/dev/null || true
 		done
 		[ -n "$(mounts_below "$WORK")" ] || break
 		sleep 0.2
 	done
-	for mnt in $(mounts_below "$WORK"); do
-		echo "$TOOL: $mnt is busy; detached" >&2
-		umount -l "$mnt" || true
-	done
-	for file in "$WORK"/pids/daemon.*[0-9]; do
-		[ -e "$file" ] || continue
-		kill -9 "${file##*.}" 2>/dev/null || true
+	for mnt in $(mounts_below "$WORK"); do umount -l "$mnt" || true; done
+	for file in "$WORK"/pids/slowcard.*; do
+		[ ! -e "$file" ] || kill -9 "${file##*.}" 2>/dev/null || true
 	done
 	rm -rf --one-file-system "$WORK"
 	exit "$status"
@@ -123,7 +125,7 @@ card_create() {
 	file=$image
 	if [ -n "$CARD_MS" ]; then
 		mkdir "$place/slow"
-		spawn_daemon "$place/slow" "$place/slow.log" "$BUILD/bench/slowcard" "$image" "$place/slow" "$CARD_MS" "$CARD_MBPS"
+		spawn slowcard "$BUILD/bench/slowcard" "$image" "$place/slow" "$CARD_MS" "$CARD_MBPS" >"$place/slow.log" 2>&1
 		file=$place/slow/card.img
 		wait_until 10 test -e "$file" || die "the slow card did not come up: $(cat "$place/slow.log")"
 	fi
@@ -137,21 +139,14 @@ card_create() {
 card_stat() { cat "/sys/block/$(cat "$1/loop")/stat"; }
 card_destroy() {
 	local place=$1
-	wait_until 20 umount "$place/card" || die "$place/card is busy"
+	take_off "$place/card"
 	losetup -d "/dev/$(cat "$place/loop")"
-	if mountpoint -q "$place/slow"; then wait_until 20 umount "$place/slow" || die "$place/slow is busy"; fi
+	if mountpoint -q "$place/slow"; then take_off "$place/slow"; fi
 	rm -f "$place/card.img"
 }
 
 # --- configurations -----------------------------------------------------------------
 
-# spawn_daemon MOUNT-POINT LOG COMMAND...: what serves MOUNT-POINT.
-spawn_daemon() {
-	local mnt=$1 log=$2
-	shift 2
-	spawn daemon "$@" >"$log" 2>&1
-	echo "$mnt" >"$WORK/pids/daemon.$SPAWNED.mnt"
-}
 mounted() { awk -v mnt="$1" '$5 == mnt && / - fuse/ { found = 1 } END { exit !found }' /proc/self/mountinfo; }
 
 ALL_CONFIGURATIONS=(ext4 eatmydata rsync app app-sync passthrough_ll tmpfs clawfs clawfs-nopt)
@@ -185,19 +180,19 @@ configuration_up() {
 		;;
 	passthrough_ll)
 		mkdir -p "$mnt"
-		spawn_daemon "$mnt" "$place/daemon.log" "$BUILD/bench/passthrough_ll" -f -o "source=$place/card/data" "$mnt"
+		spawn server "$BUILD/bench/passthrough_ll" -f -o "source=$place/card/data" "$mnt" >"$place/server.log" 2>&1
 		;;
 	clawfs | clawfs-nopt)
 		[ "$name" = clawfs ] || option=,passthrough=off
 		mkdir -p "$mnt"
-		spawn_daemon "$mnt" "$place/daemon.log" "$CLAWFS" "$place/card/data" "$mnt" -f -o "upper=$place/upper$option"
+		spawn server "$CLAWFS" "$place/card/data" "$mnt" -f -o "upper=$place/upper$option" >"$place/server.log" 2>&1
 		;;
 	esac
 	if [ -d "$mnt" ]; then
 		DATA=$mnt
 		WATCH=("--watch=$SPAWNED")
-		DAEMON=$SPAWNED
-		wait_until 20 mounted "$mnt" || die "$name did not come up: $(tail -n 3 "$place/daemon.log")"
+		SERVER=$SPAWNED
+		wait_until 20 mounted "$mnt" || die "$name did not come up: $(tail -n 3 "$place/server.log")"
 		wait_until 20 test -e "$mnt/logs" || die "$name does not answer"
 	fi
 }
@@ -229,8 +224,8 @@ configuration_down() {
 		rm -f "$file"
 	done
 	if [ -d "$place/mnt" ]; then
-		wait_until 20 umount "$place/mnt" || die "$place/mnt is busy"
-		wait_until 60 gone "$DAEMON" || die "$name does not end"
+		end_server "$SERVER" 60
+		if mountpoint -q "$place/mnt"; then take_off "$place/mnt"; fi
 	fi
 	rm -rf "$place/ram"
 }

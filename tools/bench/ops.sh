@@ -46,7 +46,7 @@ echo "ops.sh: setting up" >&2
 mkdir "$WORK/template"
 foreground "$BUILD/bench/ops" setup "$WORK/template"
 targets=()
-declare -A daemons
+declare -A servers
 for name in "${wanted[@]}"; do
 	if [ "$name" = passthrough_ll ] && [ ! -x "$BUILD/bench/passthrough_ll" ] &&
 		! foreground "$BENCH/passthrough-ll.sh" "$BUILD/bench/passthrough_ll"; then
@@ -59,7 +59,7 @@ for name in "${wanted[@]}"; do
 	cp -a "$WORK/template" "$place/card/data"
 	sync -f "$place/card"
 	configuration_up "$name" "$place"
-	daemons[$name]=${DAEMON:-}
+	servers[$name]=${SERVER:-}
 	targets+=("$name=$DATA")
 done
 mkdir "$WORK/tracing"
@@ -68,7 +68,7 @@ if mount -t tracefs none "$WORK/tracing" 2>/dev/null; then options+=("--tracing=
 foreground "$BUILD/bench/ops" "${options[@]}" --bulk="$bulk" "${targets[@]}" >"$WORK/ops.json"
 for target in "${targets[@]}"; do
 	name=${target%%=*}
-	DAEMON=${daemons[$name]}
+	SERVER=${servers[$name]}
 	configuration_down "$name" "$WORK/$name"
 	card_destroy "$WORK/$name"
 done

@@ -48,12 +48,12 @@ CARD_SIZE=4G
 timed_up() {
 	local begin=$EPOCHREALTIME
 	mkdir -p "$place/mnt"
-	spawn_daemon "$place/mnt" "$place/daemon.log" "$CLAWFS" "$place/card/data" "$place/mnt" -f -o "upper=$place/upper"
-	DAEMON=$SPAWNED
+	spawn server "$CLAWFS" "$place/card/data" "$place/mnt" -f -o "upper=$place/upper" >"$place/server.log" 2>&1
+	SERVER=$SPAWNED
 	DATA=$place/mnt
 	# Its directory is empty before.
 	until [ -e "$place/mnt/logs" ]; do
-		if gone "$DAEMON"; then die "it did not come up: $(tail -n 3 "$place/daemon.log")"; fi
+		if gone "$SERVER"; then die "it did not come up: $(tail -n 3 "$place/server.log")"; fi
 		sleep 0.002
 	done
 	awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.3f\n", b - a }' >"$raw/$1"
@@ -63,7 +63,7 @@ watched() {
 	local name=$1
 	shift
 	card_stat "$place" >"$raw/$name.before"
-	foreground "$LOAD" "$@" --watch="$DAEMON" >"$raw/$name"
+	foreground "$LOAD" "$@" --watch="$SERVER" >"$raw/$name"
 	card_stat "$place" >"$raw/$name.after"
 }
 # Waits until neither clawfs nor the kernel has anything left to write.

@@ -116,6 +116,18 @@ sleep 3
 say
 wait_until lower_has 14
 
+# P6: the worker dies, and the next one goes on with what is open.
+say
+worker=$(stats pid)
+if [ "$worker" != "$DAEMON" ]; then
+	kill -9 "$worker"
+	say
+	assert_lines "$log" $n
+	say
+	assert_lines "$log" $n
+	wait_until lower_has $n
+fi
+
 # P6: the daemon dies, the program does not notice and goes on; the next mount has all of it, and what the
 # program still writes.
 say

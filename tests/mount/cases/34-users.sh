@@ -52,11 +52,92 @@ for name in t.json t.log t.txt t.lock; do
 	assert_eq "$(stat -c '%u:%g' "$MNT/shared/team/$name")" "$ALICE:$BOB" "owner of team/$name"
 done
 
+# Of every class: umask, set-id bits, directories, groups. The same is done in a plain directory; what comes of it must be
+# the same, owner and mode of each.
+mkdir -p "$CASE_DIR/plain/parity" "$LOWER/parity"
+chmod 1777 "$CASE_DIR/plain/parity" "$LOWER/parity"
+chmod 755 "$CASE_DIR/plain"
+# A user whose group is another's too.
+alice_in() { setpriv --reuid "$ALICE" --regid "$ALICE" --groups "$1" "${@:2}"; }
+parity() {
+	local dir=$1 name
+	cd "$dir"
+	for name in a.json a.log a.jsonl sessions.json a.lock a.txt a.sqlite; do
+		alice sh -c "umask 027; echo x >u-$name; umask 077; echo x >p-$name"
+		alice chmod 6755 "u-$name"
+		# Not its owner's group, and nobody's: set-id bits go.
+		alice chgrp "$BOB" "p-$name" || echo "chgrp p-$name refused"
+		alice_in "$BOB" chgrp "$BOB" "p-$name" || echo "chgrp p-$name refused in the group"
+		bob sh -c "echo x >>u-$name" || echo "write u-$name refused"
+		bob cat "p-$name" || echo "read p-$name refused"
+		alice chmod 640 "p-$name"
+		bob cat "p-$name" || echo "group read p-$name refused"
+		bob sh -c "echo x >>p-$name" || echo "group write p-$name refused"
+		alice chmod 660 "p-$name"
+		bob sh -c "echo x >>p-$name" || echo "group write 2 p-$name refused"
+		alice chown "$BOB" "p-$name" || echo "chown p-$name refused"
+		chown "$BOB:$ALICE" "u-$name"
+		stat -c '%n %u:%g %a' "u-$name" "p-$name"
+		# A write takes set-id bits away, and a change of owner.
+		chown "$ALICE:$ALICE" "u-$name"
+		alice chmod 6777 "u-$name"
+		stat -c '%n %u:%g %a' "u-$name"
+		bob sh -c "echo x >>u-$name"
+		stat -c '%n %u:%g %a' "u-$name"
+		alice chmod 6777 "u-$name"
+		alice truncate -s 1 "u-$name"
+		stat -c '%n %u:%g %a' "u-$name"
+	done
+	mkdir setgid
+	chgrp "$BOB" setgid
+	chmod 2777 setgid
+	for name in a.json a.log sessions.json a.lock a.txt; do
+		alice sh -c "umask 0; echo x >setgid/$name; mkdir setgid/d-$name; mkdir setgid/d-$name/e.lock; echo x >setgid/d-$name/e.lock/$name"
+		# Of a group that is not hers, no set-group-ID program.
+		alice perl -e 'umask 0; sysopen(F, $ARGV[0], 0101, 02777)' "setgid/s-$name"
+		alice chmod 2777 "setgid/$name"
+	done
+	alice mkdir -m 700 own
+	alice sh -c 'echo x >own/x.json'
+	bob ls own || echo "ls own refused"
+	bob sh -c 'echo x >own/y.json' || echo "create in own refused"
+	bob mv own/x.json x.json || echo "mv out of own refused"
+	bob rmdir setgid/d-a.json || echo "rmdir refused"
+	bob mv a.json b.json || echo "sticky mv refused"
+	bob rm -f a.log || echo "sticky rm refused"
+	bob ln u-a.log hard.log || echo "ln refused"
+	alice ln -s /etc/shadow link.json
+	alice cat link.json || echo "read through a link refused"
+	bob chmod 777 link.json || echo "chmod through a link refused"
+	find . -printf '%p %y %m %U:%G\n' | LC_ALL=C sort
+	cd /
+}
+parity "$CASE_DIR/plain/parity" >"$CASE_DIR/parity-plain" 2>/dev/null
+parity "$MNT/parity" >"$CASE_DIR/parity-mount" 2>/dev/null
+assert [ "$(wc -l <"$CASE_DIR/parity-plain")" -ge 100 ]
+diff "$CASE_DIR/parity-plain" "$CASE_DIR/parity-mount" || fail "the mount (>) lets users do otherwise than a plain directory (<)"
+
+# Stats say what is there: for the owner of the directory, and its group; nobody else.
+for name in stats stats.json; do
+	assert_eq "$(stat -c '%u %a' "$MNT/.clawfs/$name")" '0 440' "owner and mode of $name"
+	cat "$MNT/.clawfs/$name" >/dev/null
+	refute alice cat "$MNT/.clawfs/$name"
+done
+assert_eq "$(stat -c '%u %a' "$MNT/.clawfs/control")" '0 600'
+refute alice sh -c "echo flush >$MNT/.clawfs/control"
+refute alice cat "$MNT/.clawfs/control"
+refute alice rm -f "$MNT/.clawfs/control"
+refute alice chmod 666 "$MNT/.clawfs/control"
+refute alice mv "$MNT/.clawfs" "$MNT/shared/x"
+refute alice mkdir "$MNT/.clawfs/x"
+
 # The upper tree: root's alone, from the top.
 assert_eq "$(stat -c '%u %a' "$UPPER")" "0 700"
 refute bob ls "$UPPER"
 refute alice ls "$UPPER"
-refute alice cat "$UPPER/shared/a.json"
+refute alice cat "$UPPER/tree/shared/a.json"
+# Nor does a descriptor of it reach a client, or the world by way of /proc.
+refute alice ls "/proc/$DAEMON/fd"
 # Control: the mount's owner alone. Bob cannot flush, nor anybody by accident.
 refute bob sh -c "echo flush >$MNT/.clawfs/control"
 refute test -e "$LOWER/shared/a.json"

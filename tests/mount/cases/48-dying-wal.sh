@@ -54,6 +54,7 @@ for through in auto off; do
 	done
 	wait_until refused
 	# The commits before the trouble was known, and none after.
+	say "$(insert 21)"
 	assert failed
 	# Still served: what is committed is read.
 	say 'select count(*) from t;'

@@ -1,0 +1,76 @@
+/* A second name for a file. */
+#include "fs/names.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name, msec_t now, struct stat *st)
+{
+	struct nodes *ns = &fs->nodes;
+	struct node *n = fs_node(fs, node);
+	struct stat lower = {0};
+	int rc;
+
+	rc = db_link_begin(fs, node);
+	if (rc < 0)
+		return rc;
+	/* Several names, maybe of several classes, make it a plain file. */
+	uint32_t slot = file_peek(fs, node);
+	if (slot) {
+		rc = file_materialise(fs, slot, now);
+		file_put(fs, slot);
+		if (rc < 0)
+			return rc;
+	}
+	pthread_rwlock_wrlock(&fs->tree);
+	rc = name_check_absent(fs, parent, name);
+	if (rc == 0 && n->flags & NODE_UPPER)
+		rc = S_ISREG(n->type) ? -EAGAIN : -EXDEV;
+	if (rc == 0 && !dir_on_lower(fs, parent))
+		rc = dir_materialise(fs, parent, now);
+	if (rc < 0)
+		goto out;
+	int newdir = dir_lower(fs, parent), dir = -1;
+	const char *old = "";
+	if (newdir < 0) {
+		rc = newdir;
+		goto out;
+	}
+	struct intent intent = {.op = INTENT_LINK, .parent = parent, .lower = true};
+	snprintf(intent.name, sizeof(intent.name), "%s", name);
+	intent_begin(fs, &intent);
+	if (n->flags & NODE_ORPHAN) {
+		struct lower_fdpath path = lower_fdpath(n->lower_fd);
+		rc = n->lower_fd < 0								       ? -ESTALE
+		     : fs->lower.sys->linkat(AT_FDCWD, path.text, newdir, name, AT_SYMLINK_FOLLOW) < 0 ? -errno
+												       : 0;
+	} else {
+		rc = node_place_lower(fs, node, &dir, &old);
+		if (rc == 0 && fs->lower.sys->linkat(dir, old, newdir, name, 0) < 0)
+			rc = -errno;
+	}
+	if (rc == 0 && fs->lower.sys->fstatat(newdir, name, &lower, AT_SYMLINK_NOFOLLOW) < 0)
+		rc = -errno;
+	if (rc == 0)
+		rc = node_name_add(ns, node, parent, name);
+	if (rc < 0)
+		goto out;
+	node_set_lower(ns, node, lower.st_dev, lower.st_ino);
+	if (!n->lineage)
+		n->lineage = node_new_lineage(ns);
+	dir_touch(fs, parent, true);
+	slot = file_peek(fs, node);
+	if (slot) {
+		struct file *f = file_at(fs, slot);
+		pthread_rwlock_wrlock(&f->lock);
+		f->through = true;
+		f->orphan = false;
+		pthread_rwlock_unlock(&f->lock);
+		file_put(fs, slot);
+	}
+	rc = name_give(fs, node, st);
+out:
+	intent_end(fs, rc, node);
+	pthread_rwlock_unlock(&fs->tree);
+	return rc;
+}

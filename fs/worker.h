@@ -1,0 +1,23 @@
+/* The process that serves the mount. It opens, reads, writes and flushes; the
+ * supervisor (fs/supervisor.h) only waits for it, and starts the next one when
+ * it dies. What confines it (seccomp, capabilities) and what its end needs
+ * belongs here. */
+#ifndef CLAWFS_WORKER_H
+#define CLAWFS_WORKER_H
+
+#include "fs/fs.h"
+
+/* Serves the mount until it is unmounted or a signal ends it, then flushes everything (P8), gives everything back but
+ * `fs` itself and its log, and returns the exit status. `successor`: takes over first what the worker before it has
+ * left (fs/takeover.h). SIGTERM, SIGINT, SIGHUP, SIGPWR and SIGUSR1 are blocked in the calling thread, which
+ * pthread_create made. */
+int worker_run(struct clawfs *fs, bool successor);
+
+/* Gives everything back. `status` that of the flush; 0 and nothing left out: the upper goes too. */
+void worker_close(struct clawfs *fs, int status);
+
+/* Flushes what the upper holds, by a view made of the trees alone, when workers die of the tables. Lower and upper of
+ * `dead`, the rest is made anew. Exit status. */
+int worker_rescue(const struct clawfs *dead);
+
+#endif
