@@ -109,11 +109,11 @@ int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 	intent_begin(fs, &intent);
 	/* The lower first: a crash in between leaves the newer bytes under the name, as they were. The other way
 	 * round the lower's older ones would come back. A tail without its log means nothing to recovery. */
-	if (upper)
+	if (upper) {
 		updir = dir_upper(fs, parent);
-	if (updir < -1) {
-		rc = updir;
-		goto out;
+		rc = updir < 0 ? updir : 0;
+		if (rc < 0)
+			goto out;
 	}
 	if (lower) {
 		int dir = dir_lower(fs, parent);
@@ -121,15 +121,13 @@ int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		if (rc < 0)
 			goto out;
 	}
-	if (upper) {
+	if (upper && !lower) {
 		rc = upper_hide(&fs->upper, updir, name, &hidden);
-		if (rc < 0 && !lower)
-			goto out;
 		if (rc < 0)
-			log_error(fs->log, "%s is removed, but its copy in the upper could not be: %s", name,
-				  strerror(-rc));
-		rc = 0;
+			goto out;
 		upper_discard(&fs->upper, &hidden);
+	} else if (upper && unlinkat(updir, name, 0) < 0 && upper_hide(&fs->upper, updir, name, &hidden) < 0) {
+		log_error(fs->log, "%s is removed, but its copy in the upper could not be: %s", name, strerror(errno));
 	}
 	dir_touch(fs, parent, lower);
 	db_name_changes(fs, parent, name, who.pid);

@@ -92,6 +92,9 @@ static void settle_make(struct clawfs *fs, const struct intent *intent, uint32_t
 	if (n->name)
 		return;
 	n->nlookup = 0;
+	struct request *r = request_of(fs);
+	if (r)
+		r->gave = 0;
 	n->flags |= NODE_ORPHAN;
 	node_unset_own(&fs->nodes, node);
 	n->flags &= ~(uint32_t)(NODE_LOWER | NODE_UPPER);

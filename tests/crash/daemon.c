@@ -199,12 +199,12 @@ void daemon_kill(struct daemon *d)
 
 	if (d->pid) {
 		pid_t children[16];
-		/* So that none is put in the place of another meanwhile. */
+		/* In one instant: it would put a worker in the place of another, and a worker flush when it dies. */
 		kill(d->pid, SIGSTOP);
 		int count = children_of(d->pid, children, 16);
-		kill(d->pid, SIGKILL);
 		for (int i = 0; i < count; i++)
 			kill(children[i], SIGKILL);
+		kill(d->pid, SIGKILL);
 		waitpid(d->pid, &status, 0);
 		for (int i = 0; i < count; i++)
 			while (is_running(children[i]))

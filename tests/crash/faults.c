@@ -76,7 +76,9 @@ static unsigned list_faults(const struct fault_page *page, uint64_t seed, struct
 			if (!page->counts[side][call])
 				continue;
 			for (int e = 0; e < ERRORS; e++)
-				for (int ever = 0; ever < 2 && may_have(call, errors[e].error); ever++)
+				for (int ever = 0;
+				     ever < (errors[e].error == EINTR ? 1 : 2) && may_have(call, errors[e].error);
+				     ever++)
 					list[count++] = (struct fault){side, call, e, ever};
 			if (call == CALL_pwrite || call == CALL_write || call == CALL_pread)
 				list[count++] = (struct fault){side, call, SHORT, false};
@@ -125,9 +127,9 @@ static int one_fault(struct daemon *d, struct crew *c, struct fault_page *page, 
 {
 	int status;
 
-	strike(page, f, r);
 	crew_go(c);
 	crew_expect_failure(c);
+	strike(page, f, r);
 	if (f->ever) {
 		usleep(150000);
 		daemon_flush(d);
@@ -185,6 +187,8 @@ int mode_faults(void)
 		const struct fault *f = &list[round];
 		if (*only && strcmp(only, said(f)) != 0)
 			continue;
+		if (argument_number("verbose", 0))
+			fprintf(stderr, "fault %s\n", said(f));
 		rc = one_fault(&d, c, page, f, mix(o.seed, 23, (uint64_t)round), &struck);
 		if (rc < 0)
 			fprintf(stderr, "WRONG with the fault \"%s\"\n", said(f));

@@ -1,6 +1,6 @@
 #!/bin/bash
 # tests/crash/kills.sh CLAWFS BIN [key=value...]: kill -9 and faults under the mixed load on an ext4 image, judged to the byte.
-#   kills= how many   seed= the first: each hundred has the next seed   mode=kill|points|faults (see main.c)
+#   kills= how many   seed= the first: each hundred has the next seed   mode=kill|points|faults|soak (see main.c)
 #   each= kills of one seed (100)   other words go to `crash`: wait_ms= pace= only= keep=1
 set -euo pipefail
 # In a mount namespace of its own: another's copy of a mount that was killed would keep the kernel's hold on databases.
@@ -31,7 +31,7 @@ while [ "$done" -lt "$kills" ]; do
 	operations=$((operations + $(awk '$1 == "kill" { print $5 }' "$dir/said" | grep . || echo 0)))
 	pause=$(awk '$1 == "kill" { for (i = 1; i < NF; i++) if ($i == "longest-ms") print int($(i + 1)) }' "$dir/said")
 	[ "${pause:-0}" -le "$longest" ] || longest=$pause
-	grep -E '^(point|coverage)' "$dir/said" || true
+	grep -E '^(point|coverage|soak)' "$dir/said" || true
 	done=$((done + rounds))
 	if [ "$status" -ne 0 ]; then
 		bad=$((bad + 1))

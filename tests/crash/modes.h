@@ -13,6 +13,7 @@ struct crew_options crew_arguments(const char *mnt, const char *acks);
 int mode_kill(void);   /* kill.c */
 int mode_points(void); /* points.c */
 int mode_faults(void); /* faults.c */
+int mode_soak(void);   /* soak.c */
 
 /* --- what they share (kill.c) --- */
 
