@@ -144,7 +144,7 @@ int file_fill(struct clawfs *fs, uint32_t slot)
 {
 	struct file *f = file_at(fs, slot);
 	off_t head = PAGE_FLOOR(f->flushed);
-	struct stat st;
+	struct stat st = {0};
 	int rc = 0;
 
 	if (f->place != PLACE_TAIL || f->filled)
@@ -270,7 +270,7 @@ void file_punch(struct clawfs *fs, uint32_t slot)
 	struct file *f = file_at(fs, slot);
 	off_t hole = PAGE_FLOOR(f->flushed);
 
-	struct stat st;
+	struct stat st = {0};
 
 	if (f->filled) {
 		pthread_mutex_lock(&fs->attach);
