@@ -1,3 +1,4 @@
+#include "fs/crashpoint.h"
 #include "fs/fileimpl.h"
 #include "fs/fs.h"
 #include "fs/observe.h"
@@ -228,7 +229,9 @@ int file_raise(struct clawfs *fs, uint32_t slot, bool tail, bool empty, bool mar
 	/* A tail goes on reading its head there. */
 	if (!tail)
 		file_close_lower(f);
+	CRASH_POINT("file: raised");
 	n->flags |= NODE_UPPER;
+	CRASH_POINT("file: adopt");
 	file_adopt(fs, slot, tail ? PLACE_TAIL : PLACE_WHOLE, tail ? st.st_size : 0, fd);
 	return 0;
 }

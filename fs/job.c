@@ -2,6 +2,7 @@
  * replacement lies in the temporary directory, which the next mount empties,
  * P12); a longer prefix of a log (P2); the complete new version (P3). */
 #include "fs/job.h"
+#include "fs/crashpoint.h"
 #include "fs/fileimpl.h"
 #include "fs/names.h"
 #include "fs/observe.h"
@@ -424,7 +425,9 @@ static void take_descriptor(struct clawfs *fs, struct job *job)
 
 	pthread_rwlock_wrlock(&f->lock);
 	if (job->append && f->place == PLACE_TAIL) {
+		CRASH_POINT("job: book tail");
 		f->flushed = job->to;
+		CRASH_POINT("job: punch");
 		file_punch(fs, job->slot);
 		if (f->fd_rd < 0)
 			f->fd_rd = fcntl(job->fd, F_DUPFD_CLOEXEC, 0);
@@ -471,8 +474,11 @@ static void commit_whole(struct clawfs *fs, struct job *job)
 		job->created = true;
 	}
 	if (cur == job->node) {
+		CRASH_POINT("job: set lower");
 		node_set_lower(&fs->nodes, cur, st.st_dev, st.st_ino);
+		CRASH_POINT("job: take descriptor");
 		take_descriptor(fs, job);
+		CRASH_POINT("job: set times");
 		struct node *n = fs_node(fs, cur);
 		if (job->identical && !(n->flags & NODE_TIMES)) {
 			n->flags |= NODE_TIMES;

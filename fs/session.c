@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -239,6 +240,8 @@ int session_run(struct options *opt)
 		free(fs);
 		return 1;
 	}
+	/* Modes come with the requests, and the kernel has taken the caller's umask from them. */
+	umask(0);
 	reset(fs);
 	fs->live_fd = -1;
 	pthread_mutex_init(&fs->reload, NULL);

@@ -247,8 +247,10 @@ static int serve_to_the_end(struct supervisor *s)
 			return give_up(s);
 		}
 		int status = wait_for_worker(s);
-		if (WIFEXITED(status) && (WEXITSTATUS(status) == EXIT_GOOD || WEXITSTATUS(status) == EXIT_BAD))
+		if (WIFEXITED(status) && (WEXITSTATUS(status) == EXIT_GOOD || WEXITSTATUS(status) == EXIT_BAD)) {
+			worker_forget(fs);
 			return WEXITSTATUS(status) == EXIT_BAD;
+		}
 		report_death(s, status);
 		if (fs->shared->closed)
 			return 1;

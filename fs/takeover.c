@@ -1,4 +1,5 @@
 #include "fs/takeover.h"
+#include "fs/crashpoint.h"
 #include "fs/fileimpl.h"
 #include "fs/takeoverimpl.h"
 #include <errno.h>
@@ -317,6 +318,7 @@ int takeover(struct clawfs *fs, msec_t now)
 	fs->upper.next_work = (uint64_t)fs->shared->generation << 40;
 
 	sched_fini(&fs->sched);
+	CRASH_POINT("takeover: begin");
 	int rc = sched_init(&fs->sched);
 	if (rc == 0)
 		rc = shm_table_revive(fs->files);
@@ -334,18 +336,27 @@ int takeover(struct clawfs *fs, msec_t now)
 	uint32_t victim = intent_victim(fs);
 	if (victim)
 		fs_node(fs, victim)->flags &= ~(uint32_t)NODE_ORPHAN;
+	CRASH_POINT("takeover: files");
 	revive_files(fs);
+	CRASH_POINT("takeover: requests");
 	settle_requests(fs);
+	CRASH_POINT("takeover: handles");
 	revive_handles(fs);
 	nodes_list_ram(&fs->nodes);
+	CRASH_POINT("takeover: intent");
 	intent_settle(fs, drop, now);
+	CRASH_POINT("takeover: look");
 	takeover_look(fs, now);
+	CRASH_POINT("takeover: count");
 	nodes_list_ram(&fs->nodes);
 	count_again(fs, now);
+	CRASH_POINT("takeover: clean");
 	upper_empty_work(&fs->upper);
 	lower_temp_remove(&fs->lower);
 	let_go(fs);
+	CRASH_POINT("takeover: ask the kernel");
 	ask_kernel(fs);
+	CRASH_POINT("takeover: end");
 	log_info(fs->log, "worker number %u has taken over", fs->shared->generation);
 	return 0;
 }

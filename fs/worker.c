@@ -252,6 +252,14 @@ void worker_close(struct clawfs *fs, int status)
 	lower_fini(&fs->lower);
 }
 
+void worker_forget(struct clawfs *fs)
+{
+	fuse_session_destroy(fs->session);
+	clawfs_fini(fs);
+	upper_close(&fs->upper, false);
+	lower_fini(&fs->lower);
+}
+
 int worker_rescue(const struct clawfs *dead)
 {
 	struct clawfs *fs = malloc(sizeof(*fs));
