@@ -395,10 +395,11 @@ void file_orphan(struct clawfs *fs, uint32_t slot)
 		if (rc == 0 && fstat(f->fd_up, &st) == 0) {
 			const struct timespec times[2] = {st.st_atim, st.st_mtim};
 			fs->lower.sys->futimens(f->fd_wr, times);
-			file_close_upper(fs, f);
-			f->place = PLACE_LOWER;
 			f->filled = false;
 			f->through = true;
+			/* In this order: at each moment a record says where all of it is. */
+			__atomic_store_n(&f->place, PLACE_LOWER, __ATOMIC_RELEASE);
+			file_close_upper(fs, f);
 		}
 	}
 	pthread_mutex_lock(&fs->sched.lock);

@@ -18,6 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* How often a lower that seems to be mounted is looked at again, 100 ms apart. */
+#define LOCK_TRIES 10
+
 /* --- one mount of a lower at a time -------------------------------------- */
 
 /* The lower's directory is locked for as long as anything may write to it:
@@ -31,8 +34,12 @@ static int lock_lower(struct clawfs *fs)
 		return 0;
 	if (errno != EWOULDBLOCK)
 		return -errno;
-	if (flock(fd, LOCK_SH | LOCK_NB) < 0)
-		return -EBUSY;
+	/* The unmount returns before its daemon has heard of it. */
+	for (int i = 0; flock(fd, LOCK_SH | LOCK_NB) < 0; i++) {
+		if (i == LOCK_TRIES)
+			return -EBUSY;
+		usleep(100000);
+	}
 	log_info(fs->log, "waiting for the last mount of %s to finish its flush", fs->source);
 	while (flock(fd, LOCK_EX) < 0)
 		if (errno != EINTR)

@@ -1,5 +1,6 @@
 #include "fs/worker.h"
 #include "fs/dbscan.h"
+#include "fs/mount.h"
 #include "fs/notify.h"
 #include "fs/recover.h"
 #include "fs/reload.h"
@@ -194,7 +195,6 @@ static int flush_at_end(struct clawfs *fs)
 /* After the last request: what is in RAM goes to the lower. */
 static int drain(struct clawfs *fs)
 {
-	flock(fs->lower.root, LOCK_SH);
 	observe_release(fs);
 	int rc = flush_at_end(fs);
 	sched_stop(fs);
@@ -218,8 +218,9 @@ int worker_run(struct clawfs *fs, bool successor)
 	/* What a worker has been told to read again is not in the memory that the next one begins with. */
 	if (successor && fs->shared->reloaded)
 		reload(fs);
+	bool served = !fs->shared->ending;
 	fs->notify = notify_create(is_alive, fs);
-	if (!fs->shared->ending) {
+	if (served) {
 		char text[400];
 		snprintf(text, sizeof(text), "%.180s is mounted on %.180s", fs->source, fs->mountpoint);
 		notify_ready(fs->notify, text);
@@ -228,13 +229,20 @@ int worker_run(struct clawfs *fs, bool successor)
 			log_error(fs->log, "serving ended: %s", strerror(-rc));
 		fs->shared->ending = true;
 	}
+	/* To a mount that waits for this one's end. */
+	flock(fs->lower.root, LOCK_SH);
 	notify_stopping(fs->notify, "flushing");
-	fuse_session_unmount(fs->session);
+	/* The worker before may have closed the device, and its number be another's now. */
+	if (served)
+		fuse_session_unmount(fs->session);
+	else
+		mount_detach(fs);
 	steward_stop(fs);
 	int status = drain(fs) < 0;
 	log_info(fs->log, "ended%s", status ? " with unflushed data" : ", everything is on the lower");
 	notify_destroy(fs->notify);
-	fuse_session_destroy(fs->session);
+	if (served)
+		fuse_session_destroy(fs->session);
 	fs->shared->closed = true;
 	worker_close(fs, status);
 	return status;
@@ -255,6 +263,8 @@ void worker_close(struct clawfs *fs, int status)
 void worker_forget(struct clawfs *fs)
 {
 	fuse_session_destroy(fs->session);
+	/* The records are the worker's, and more than are mapped here. */
+	fs->nodes.dirfds = 0;
 	clawfs_fini(fs);
 	upper_close(&fs->upper, false);
 	lower_fini(&fs->lower);
