@@ -32,8 +32,8 @@
  *     it is, has its further writers served by us.
  * Writes that are passed through are not counted in the stats.
  *
- * FILE_IO_UPPER is for logs and transcripts whose first handle only appends (O_WRONLY, O_APPEND): what it
- * writes is a copy in memory, and fs/observe.h finds out what it was. What follows:
+ * FILE_IO_UPPER is for transcripts, and logs that are not rotated (log_rotate_bytes=0), whose first handle only appends
+ * (O_WRONLY, O_APPEND): what it writes is a copy in memory, and fs/observe.h finds out what it was. What follows:
  *   - the file stays in the upper, in the same upper file, until the last handle is closed (F6). What
  *     would materialise it is refused with EBUSY (link, an exchange) or done to both its files (rename);
  *   - its upper file has holes where its head was flushed: a reader that joins makes it complete

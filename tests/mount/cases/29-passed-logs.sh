@@ -16,7 +16,7 @@ lower_has() { [ "$(wc -l <"$low")" -eq "$1" ]; }
 # Writes that came to the daemon, not to the kernel.
 writes() { stats requests WRITE 2>/dev/null || echo 0; }
 
-mount_fs
+mount_fs log_rotate_bytes=0
 PASSED=$(stats passthrough.active)
 n=0
 say() {
@@ -138,7 +138,7 @@ kill9
 if [ "$PASSED" = true ]; then say; else exec 7>&-; fi
 umount -l "$MNT"
 # Or the daemon would inherit the descriptor, and wait for itself.
-mount_fs 7>&-
+mount_fs log_rotate_bytes=0 7>&-
 if [ "$PASSED" = true ]; then
 	assert_lines "$log" $n
 	say
@@ -158,7 +158,7 @@ assert_lines "$low" $n
 umount_fs
 
 # P8, SIGTERM with the log open: all of it until then is there; what comes later waits for the next mount.
-mount_fs
+mount_fs log_rotate_bytes=0
 exec 7>>"$log"
 say
 kill "$DAEMON"
@@ -167,7 +167,7 @@ assert_lines "$low" $n
 if [ "$PASSED" = true ]; then
 	say
 	exec 7>&-
-	mount_fs
+	mount_fs log_rotate_bytes=0
 	assert_lines "$log" $n
 	umount_fs
 	assert_lines "$low" $n
