@@ -238,6 +238,7 @@ int worker_run(struct clawfs *fs, bool successor)
 	/* To a mount that waits for this one's end. */
 	flock(fs->lower.root, LOCK_SH);
 	notify_stopping(fs->notify, "flushing");
+	steward_mute(fs);
 	/* The worker before may have closed the device, and its number be another's now. */
 	if (served)
 		fuse_session_unmount(fs->session);
