@@ -38,11 +38,11 @@ CRASH_SRC  := $(filter-out $(CRASH_TOOLS:%=tests/crash/%.c) $(CRASH_LIB:%=tests/
 CRASH_BIN  := $(addprefix $(BUILD)/crash/,crash $(CRASH_TOOLS) $(CRASH_LIB:%=%.so))
 CTL_SRC    := $(wildcard tools/clawfsctl/*.c)
 CTL_OBJ    := $(CTL_SRC:%.c=$(BUILD)/obj/%.o)
-MAN_PAGES  := $(wildcard tools/man/*.[158])
+MAN_PAGES   = $(patsubst tools/man/%.in,$(BUILD)/man/%,$(wildcard tools/man/*.in))
 C_FILES     = $(wildcard policy/*.[ch] fs/*.[ch] tests/*/*.[ch] tools/*/*.[ch])
 
 .DEFAULT_GOAL := all
-.PHONY: help deps deps-build all run bench bench-build bench-ops bench-scale test unit fuzz fuzz-replay model mount crash fault soak results build-debug asan tsan valgrind lint format boot-test install uninstall clean
+.PHONY: help deps deps-build all build-tests run bench bench-build bench-ops bench-scale test unit fuzz fuzz-replay model mount crash fault soak results build-debug asan tsan valgrind lint format boot-test install uninstall clean
 .DELETE_ON_ERROR:
 # Test tiers share mounts, loop devices and a small machine: one after the other.
 .NOTPARALLEL: test asan tsan
@@ -65,16 +65,10 @@ run: deps-build ## mount over DIR, and say where the stats are
 	@tools/run.sh $(BUILD)/clawfs '$(DIR)'
 
 test: deps ## everything: all tiers, sanitizers, valgrind, lint
-	@$(MAKE) --no-print-directory all
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory fuzz-replay
-	@$(MAKE) --no-print-directory valgrind
-	@$(MAKE) --no-print-directory model
-	@$(MAKE) --no-print-directory mount
-	@$(MAKE) --no-print-directory crash KILLS=20 CUTS=4 CUT_SECONDS=3
-	@$(MAKE) --no-print-directory fault FAULTS=12
-	@$(MAKE) --no-print-directory asan
+	@$(MAKE) --no-print-directory -j$(shell nproc) build-tests
+	@MAKE='$(MAKE)' tools/test.sh 'unit+lint+valgrind+fuzz-replay' 'model+mount+crash KILLS=20 CUTS=4 CUT_SECONDS=3+fault FAULTS=12' , asan
+
+build-tests: all $(UNIT_BIN) $(BUILD)/model $(BENCH_BIN) $(CRASH_BIN)
 
 unit: $(UNIT_BIN) ## cmocka, no mount, seconds
 	@tools/each.sh -- $(UNIT_BIN)
@@ -134,8 +128,10 @@ results: $(BUILD)/clawfs $(CRASH_BIN) $(FUZZ_BIN) build-debug ## all of these in
 SAN := -O1 -g -fno-omit-frame-pointer
 
 asan: ## unit, model and mount with AddressSanitizer and UBSan
-	LSAN_OPTIONS="suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0" \
-	$(MAKE) BUILD=build/asan HARDEN= CFLAGS="$(SAN) -fsanitize=address,undefined -fno-sanitize-recover=all -DCLAWFS_DEBUG" unit model mount
+	@LSAN_OPTIONS="suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0"; export LSAN_OPTIONS; \
+	for what in '-j$(shell nproc) build-tests' unit model mount; do \
+	  $(MAKE) $$what BUILD=build/asan HARDEN= CFLAGS="$(SAN) -fsanitize=address,undefined -fno-sanitize-recover=all -DCLAWFS_DEBUG" || exit; \
+	done
 
 tsan: ## unit, model and mount with ThreadSanitizer
 	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp halt_on_error=1 exitcode=66" \
@@ -164,6 +160,11 @@ lint: all ## compiler analyzers, clang-tidy, cppcheck, layout, what policy/ impo
 format: ## put the sources in the project's layout
 	clang-format -i $(C_FILES)
 
+# What `clawfs -h` says of its options stands in the page.
+$(BUILD)/man/%: tools/man/%.in tools/man/options.sh $(BUILD)/clawfs
+	@mkdir -p $(@D)
+	@tools/man/options.sh $(BUILD)/clawfs $< > $@
+
 boot-test: all ## boot systemd in a container, power it off under writers, look at the card (15 s; as root)
 	@tools/deps.sh boot
 	tests/boot/run.sh $(BUILD)
@@ -178,7 +179,7 @@ UNITS     := system/clawfs@.service system/clawfs.target system/user@.service.d/
 HELPERS   := mount.clawfs mount.fuse.clawfs
 UHELPERS  := umount.clawfs umount.fuse.clawfs
 
-install: all ## install under $(DESTDIR)$(PREFIX), and the mount helpers in $(DESTDIR)$(SBIN)
+install: all $(MAN_PAGES) ## install under $(DESTDIR)$(PREFIX), and the mount helpers in $(DESTDIR)$(SBIN)
 	install -D -m 0755 $(BUILD)/clawfs '$(DESTDIR)$(PREFIX)/sbin/clawfs'
 	install -D -m 0755 $(BUILD)/clawfsctl '$(DESTDIR)$(PREFIX)/bin/clawfsctl'
 	install -d -m 0755 '$(DESTDIR)$(SBIN)' '$(DESTDIR)$(COMPDIR)'
