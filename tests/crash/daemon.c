@@ -139,10 +139,11 @@ void daemon_kill(struct daemon *d)
 	int status;
 
 	if (d->pid) {
-		/* The supervisor first, or it would put another in its place. */
-		kill(d->pid, SIGKILL);
+		/* In one instant: the supervisor would put another in its place, the worker flush when that dies. */
+		kill(d->pid, SIGSTOP);
 		if (d->worker && d->worker != d->pid)
 			kill(d->worker, SIGKILL);
+		kill(d->pid, SIGKILL);
 		waitpid(d->pid, &status, 0);
 		while (d->worker && is_running(d->worker))
 			usleep(1000);

@@ -108,8 +108,9 @@ umount_fs() {
 kill9() {
 	local pid worker
 	read -r pid worker < <(stats_of_processes)
-	# The supervisor first: it would start another worker.
-	kill -9 "$pid" "$worker" 2>/dev/null || true
+	# Both in one instant: the supervisor would start another worker, the worker flush when the supervisor dies.
+	kill -STOP "$pid"
+	kill -9 "$worker" "$pid"
 	wait_until gone "$worker"
 	wait "$DAEMON" 2>/dev/null || true
 	DAEMON=
