@@ -26,11 +26,11 @@
 #define BACKING_OPEN  _IOW(FUSE_DEV_IOC_MAGIC, 1, char[16])
 #define BACKING_CLOSE _IOW(FUSE_DEV_IOC_MAGIC, 2, uint32_t)
 
-static bool is_off(void)
+static bool is_set(const char *word)
 {
 	const char *value = getenv("CLAWFS_SANDBOX");
 
-	return value && strcmp(value, "off") == 0;
+	return value && strcmp(value, word) == 0;
 }
 
 /* --- capabilities --------------------------------------------------------- */
@@ -233,6 +233,9 @@ static const char *const attacks[] = {"execve",
 				      "seccomp",
 				      NULL};
 
+/* What is tried, and done another way then: by pthread_create. */
+static const char *const tried[] = {"clone3", NULL};
+
 static int add(scmp_filter_ctx ctx, uint32_t action, const char *name)
 {
 	int nr = seccomp_syscall_resolve_name(name);
@@ -313,6 +316,9 @@ static int fill(scmp_filter_ctx ctx, enum sandbox_role role)
 {
 	int rc = add_all(ctx, SCMP_ACT_ALLOW, common);
 
+	if (rc == 0 && is_set("strict"))
+		rc = add_all(ctx, SCMP_ACT_ERRNO(ENOSYS), tried);
+
 	if (rc == 0)
 		rc = add_memory(ctx);
 	if (rc == 0 && role == SANDBOX_WORKER)
@@ -327,7 +333,7 @@ static int fill(scmp_filter_ctx ctx, enum sandbox_role role)
 
 static int load_list(enum sandbox_role role)
 {
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+	scmp_filter_ctx ctx = seccomp_init(is_set("strict") ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_ERRNO(ENOSYS));
 
 	if (!ctx)
 		return -ENOMEM;
@@ -343,7 +349,7 @@ static int load_list(enum sandbox_role role)
 
 int sandbox_enter(enum sandbox_role role)
 {
-	if (is_off())
+	if (is_set("off"))
 		return 0;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;

@@ -9,7 +9,8 @@
  *     a newer glibc tries first, which then takes the way that older kernels know.
  *
  * The sanitizers' builds have no list (their run-time does what it likes), but everything else.
- * For tests, in the environment: CLAWFS_SANDBOX=off leaves all that out. */
+ * For tests, in the environment: CLAWFS_SANDBOX=off leaves all that out; "strict" ends the process at what is not on
+ * the list, so that it is missed. */
 #ifndef CLAWFS_SANDBOX_H
 #define CLAWFS_SANDBOX_H
 

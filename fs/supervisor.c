@@ -218,6 +218,7 @@ static int wait_for_worker(struct supervisor *s)
 	sigset_t set = signal_set();
 
 	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SUPERVISOR_UNMOUNT);
 	for (;;) {
 		int status, sig = sigwaitinfo(&set, NULL);
 		if (sig == SIGCHLD) {
@@ -230,6 +231,11 @@ static int wait_for_worker(struct supervisor *s)
 		}
 		if (sig == SIGTERM || sig == SIGINT)
 			s->end_signal = sig;
+		/* The worker may start no program (sandbox.h). */
+		if (sig == SUPERVISOR_UNMOUNT) {
+			fuse_session_unmount(s->fs->session);
+			continue;
+		}
 		if (sig > 0 && sig != SIGUSR1)
 			kill(s->worker, sig);
 	}
@@ -273,6 +279,7 @@ int supervise(struct clawfs *fs)
 	if (!CAN_SUPERVISE || is_off("CLAWFS_SUPERVISOR"))
 		return worker_run(fs, false);
 	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SUPERVISOR_UNMOUNT);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (deaths && atoi(deaths) > 0)
 		s.deaths_max = (unsigned)atoi(deaths);

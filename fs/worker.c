@@ -4,11 +4,14 @@
 #include "fs/recover.h"
 #include "fs/reload.h"
 #include "fs/rescue.h"
+#include "fs/sandbox.h"
 #include "fs/serve.h"
 #include "fs/steward.h"
+#include "fs/supervisor.h"
 #include "fs/takeover.h"
 #include <errno.h>
 #include <fuse_lowlevel.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +21,8 @@
 #include <unistd.h>
 
 #define END_TRIES 3
+/* Ten seconds, at 10 ms each. */
+#define UNMOUNT_TRIES 1000
 /* Ten seconds, at 10 ms each. */
 #define ALIVE_TRIES 1000
 
@@ -200,6 +205,33 @@ static int drain(struct clawfs *fs)
 	return rc;
 }
 
+/* From here on the worker can start no program but its stewards, see sandbox.h. */
+static bool confine(struct clawfs *fs)
+{
+	/* Nobody else would take an ordinary user's mount down. */
+	if (!fs->lower.privileged && !fs->shared->supervisor)
+		return true;
+	int rc = steward_spawner_start(fs);
+	if (rc < 0)
+		log_error(fs->log, "cannot start the stewards' process: %s", strerror(-rc));
+	else
+		rc = sandbox_enter(SANDBOX_WORKER);
+	if (rc < 0)
+		log_error(fs->log, "the worker cannot be confined: %s", strerror(-rc));
+	return rc == 0;
+}
+
+/* Ends the mount. Where that takes a program (an ordinary user's fusermount3), the supervisor runs it. */
+static void unmount(struct clawfs *fs)
+{
+	struct pollfd device = {.fd = fuse_session_fd(fs->session)};
+
+	if (!fs->lower.privileged && fs->shared->supervisor && kill(fs->shared->supervisor, SUPERVISOR_UNMOUNT) == 0)
+		for (int i = 0; i < UNMOUNT_TRIES && poll(&device, 1, 10) == 0; i++)
+			;
+	fuse_session_unmount(fs->session);
+}
+
 int worker_run(struct clawfs *fs, bool successor)
 {
 	int rc = successor ? takeover(fs, clock_now()) : 0;
@@ -209,6 +241,8 @@ int worker_run(struct clawfs *fs, bool successor)
 		log_error(fs->log, "cannot take over: %s", strerror(-rc));
 		_exit(1);
 	}
+	if (!confine(fs))
+		_exit(1);
 	/* What a worker has been told to read again is not in the memory that the next one begins with. */
 	if (successor && fs->shared->reloaded)
 		reload(fs);
@@ -223,7 +257,7 @@ int worker_run(struct clawfs *fs, bool successor)
 		fs->shared->ending = true;
 	}
 	notify_stopping(fs->notify, "flushing");
-	fuse_session_unmount(fs->session);
+	unmount(fs);
 	steward_stop(fs);
 	int status = drain(fs) < 0;
 	log_info(fs->log, "ended%s", status ? " with unflushed data" : ", everything is on the lower");
