@@ -91,7 +91,7 @@ static _Noreturn void worker_process(struct supervisor *s)
 	prctl(PR_SET_PDEATHSIG, SIGUSR1);
 	if (getppid() != shared->supervisor)
 		kill(getpid(), SIGUSR1);
-	if (pthread_create(&thread, NULL, worker_thread, &w) != 0)
+	if (!worker_confine(s->fs) || pthread_create(&thread, NULL, worker_thread, &w) != 0)
 		_exit(1);
 	pthread_join(thread, NULL);
 	exit(w.status == 0 ? EXIT_GOOD : EXIT_BAD);
@@ -269,6 +269,16 @@ static int serve_to_the_end(struct supervisor *s)
 	}
 }
 
+static int worker_alone(struct clawfs *fs)
+{
+	if (worker_confine(fs))
+		return worker_run(fs, false);
+	fuse_session_unmount(fs->session);
+	fuse_session_destroy(fs->session);
+	worker_close(fs, 1);
+	return 1;
+}
+
 int supervise(struct clawfs *fs)
 {
 	struct supervisor s = {.fs = fs, .deaths_max = DEATHS_MAX};
@@ -277,7 +287,7 @@ int supervise(struct clawfs *fs)
 
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (!CAN_SUPERVISE || is_off("CLAWFS_SUPERVISOR"))
-		return worker_run(fs, false);
+		return worker_alone(fs);
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SUPERVISOR_UNMOUNT);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
