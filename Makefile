@@ -33,14 +33,15 @@ FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN   := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 BENCH_BIN  := $(addprefix $(BUILD)/bench/,load ops slowcard)
 CRASH_TOOLS := blockrec cutimage
-CRASH_SRC  := $(filter-out $(CRASH_TOOLS:%=tests/crash/%.c),$(wildcard tests/crash/*.c))
-CRASH_BIN  := $(addprefix $(BUILD)/crash/,crash $(CRASH_TOOLS))
+CRASH_LIB  := preload
+CRASH_SRC  := $(filter-out $(CRASH_TOOLS:%=tests/crash/%.c) $(CRASH_LIB:%=tests/crash/%.c),$(wildcard tests/crash/*.c))
+CRASH_BIN  := $(addprefix $(BUILD)/crash/,crash $(CRASH_TOOLS) $(CRASH_LIB:%=%.so))
 CTL_SRC    := $(wildcard tools/clawfsctl/*.c)
 CTL_OBJ    := $(CTL_SRC:%.c=$(BUILD)/obj/%.o)
 C_FILES     = $(wildcard policy/*.[ch] fs/*.[ch] tests/*/*.[ch] tools/*/*.[ch])
 
 .DEFAULT_GOAL := all
-.PHONY: help deps deps-build all run bench bench-build bench-ops bench-scale test unit fuzz fuzz-replay model mount crash asan tsan valgrind lint format install uninstall clean
+.PHONY: help deps deps-build all run bench bench-build bench-ops bench-scale test unit fuzz fuzz-replay model mount crash fault soak results asan tsan valgrind lint format install uninstall clean
 .DELETE_ON_ERROR:
 # Test tiers share mounts, loop devices and a small machine: one after the other.
 .NOTPARALLEL: test asan tsan
@@ -107,7 +108,20 @@ CUT_SECONDS ?= 10
 SEED        ?= 1
 crash: $(BUILD)/clawfs $(CRASH_BIN) ## kill -9 (KILLS=100) and power cuts (CUTS=20) under the mixed load, judged to the byte (SEED=1)
 	tests/crash/kills.sh $(BUILD)/clawfs $(BUILD)/crash kills=$(KILLS) seed=$(SEED)
+	tests/crash/kills.sh $(BUILD)/clawfs $(BUILD)/crash mode=points kills=$(KILLS) seed=$(SEED)
 	tests/crash/cuts.sh $(BUILD)/clawfs $(BUILD)/crash fs=ext4 cuts=$(CUTS) seed=$(SEED) seconds=$(CUT_SECONDS)
+
+FAULTS ?= 60
+fault: $(BUILD)/clawfs $(CRASH_BIN) ## system calls on lower and upper that fail (FAULTS=60 combinations, SEED=1)
+	tests/crash/kills.sh $(BUILD)/clawfs $(BUILD)/crash mode=faults kills=$(FAULTS) each=1000 seed=$(SEED)
+
+MINUTES ?= 5
+soak: $(BUILD)/clawfs $(CRASH_BIN) ## the mixed load for MINUTES=5, with kills, flushes, full RAM, clock steps; leaks
+	tests/crash/kills.sh $(BUILD)/clawfs $(BUILD)/crash mode=soak kills=1 seed=$(SEED) minutes=$(MINUTES)
+
+RESULTS ?=
+results: $(BUILD)/clawfs $(CRASH_BIN) $(FUZZ_BIN) ## all of these into tests/RESULTS.md (RESULTS='kills=1000 cuts=200 minutes=30')
+	tests/crash/results.sh $(BUILD)/clawfs $(BUILD)/crash $(RESULTS)
 
 SAN := -O1 -g -fno-omit-frame-pointer
 
@@ -204,6 +218,11 @@ $(BUILD)/crash/crash: $(CRASH_SRC) $(wildcard tests/crash/*.h) $(BUILD)/.flags
 	@mkdir -p $(@D)
 	@echo '  LD $@'
 	@$(CC) $(STD) $(WARN) -O1 -g $(CRASH_SRC) -o $@ -lsqlite3 -lpthread
+
+$(BUILD)/crash/%.so: tests/crash/%.c tests/crash/faultpage.h $(BUILD)/.flags
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O1 -g -shared -fPIC $< -o $@ -ldl
 
 $(BUILD)/crash/%: tests/crash/%.c tests/crash/blocklog.h $(BUILD)/.flags
 	@mkdir -p $(@D)

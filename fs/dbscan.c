@@ -3,6 +3,7 @@
 #include "fs/names.h"
 #include "fs/steward.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +108,25 @@ static void show(struct scan *s, const uint8_t *header, const char *trouble, boo
 	pthread_rwlock_unlock(&fs->tree);
 }
 
+/* The index of a write-ahead log that a steward has left on the lower who was killed in a visit. Through the mount it
+ * would be another file than the one in RAM once that is unlinked, and who opens the database then would not share it
+ * with who has it open: commits would be lost. */
+static void remove_index(struct scan *s, const char *name)
+{
+	struct flock any = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char index[NAME_MAX + 1];
+
+	if (snprintf(index, sizeof(index), "%s-shm", name) > NAME_MAX)
+		return;
+	int fd = lower_open_own(&s->fs->lower, s->dirfd, index, O_RDWR);
+	if (fd < 0)
+		return;
+	/* Not one that a program uses that has opened the database on the lower. */
+	if (fcntl(fd, F_GETLK, &any) == 0 && any.l_type == F_UNLCK)
+		s->fs->lower.sys->unlinkat(s->dirfd, index, 0);
+	close(fd);
+}
+
 static void take_database(struct scan *s, const char *name, uint8_t *header, const struct stat *st)
 {
 	struct clawfs *fs = s->fs;
@@ -118,10 +138,14 @@ static void take_database(struct scan *s, const char *name, uint8_t *header, con
 	bool taken = db_wal_is_taken(fs, s->dirfd, name);
 	if (taken)
 		why = "a program that had it open in an earlier mount still writes to it; end that program";
+	else
+		remove_index(s, name);
 	if (!leave && !taken && !names_super_journal(fs, s->dirfd, name) &&
 	    (header[18] != 2 || header[19] != 2 || has_sibling(fs, s->dirfd, name, "-journal") ||
 	     has_sibling(fs, s->dirfd, name, "-wal"))) {
 		int rc = steward_visit_lower(fs, s->dirfd, name, VISIT_ENFORCE | VISIT_TRUNCATE, &reply);
+		if (rc < 0)
+			remove_index(s, name);
 		if (rc < 0)
 			why = rc == -EPIPE ? "SQLite crashed on it" : strerror(-rc);
 		else if (reply.rc != STEWARD_OK)

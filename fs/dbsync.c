@@ -48,14 +48,14 @@ static struct target open_target(struct clawfs *fs, uint32_t dir, const char *na
 }
 
 /* After a sync that failed the kernel calls its pages clean, and the next would succeed with nothing written: they are
- * made dirty again. What the kernel writes past us cannot be held still for that. */
+ * made dirty again. What the kernel writes past us cannot be held still for that; it is truncated through us alone. */
 static int rewrite_target(struct clawfs *fs, const struct target *t)
 {
 	if (!t->slot)
 		return lower_rewrite(&fs->lower, t->fd);
 	struct file *f = file_at(fs, t->slot);
 	pthread_rwlock_wrlock(&f->lock);
-	int rc = f->io == FILE_IO_PASSED ? -EIO : lower_rewrite(&fs->lower, t->fd);
+	int rc = f->io == FILE_IO_PASSED ? lower_redirty(&fs->lower, t->fd) : lower_rewrite(&fs->lower, t->fd);
 	pthread_rwlock_unlock(&f->lock);
 	return rc;
 }

@@ -1,6 +1,7 @@
 #include "fs/device.h"
 #include "fs/fs.h"
 #include "fs/listing.h"
+#include "fs/ops.h"
 #include <errno.h>
 #include <fuse_lowlevel.h>
 #include <linux/fuse.h>
@@ -121,6 +122,8 @@ static ssize_t device_read(int fd, void *buf, size_t len, void *userdata)
 	time_request(fs, in, opcode);
 	passthrough_saw_request(&fs->passthrough, buf, (size_t)n);
 	request_read(&fs->shared->requests, fs->shared->generation, buf, (size_t)n);
+	if (request_is_again())
+		ops_take_back(fs);
 	return n;
 }
 

@@ -182,7 +182,8 @@ static void drop_file(struct clawfs *fs, uint32_t slot)
 	if (rc == 0 && unlinkat(updir, name, 0) < 0)
 		rc = -errno;
 	if (rc < 0) {
-		log_warn(fs->log, "cannot move a flushed file out of RAM: %s; trying again later", strerror(-rc));
+		log_warn(fs->log, "cannot move a flushed file out of RAM: %s; trying again later (%s)", strerror(-rc),
+			 name);
 		return;
 	}
 	file_unmark(fs, slot);

@@ -43,7 +43,6 @@ struct notify;
 struct listing;
 struct layers;
 struct settings;
-struct serve;
 
 struct clawfs {
 	struct policy_config config;
@@ -69,7 +68,6 @@ struct clawfs {
 	struct blockdev blockdev; /* the lower's device when it was mounted */
 	bool blockdev_known;
 	struct device device;
-	struct serve *serve;   /* while requests are served; NULL */
 	struct fdset kept;     /* descriptors that are the supervisor's */
 	dev_t mount_dev;       /* st_dev of what is mounted; 0 before */
 	struct notify *notify; /* the worker's; NULL without a service manager */

@@ -6,9 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+/* Linux 5.14; not in older headers. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 static int call_open(int dirfd, const char *name, int flags, mode_t mode)
 {
@@ -297,6 +303,30 @@ int lower_rewrite(const struct lower *l, int fd)
 		}
 	}
 	free(buf);
+	if (to >= 0)
+		close(to);
+	return rc;
+}
+
+int lower_redirty(const struct lower *l, int fd)
+{
+	enum { SPAN = 16 << 20 };
+	int to = lower_reopen(l, fd, O_RDWR);
+	struct stat st;
+	int rc = to < 0 ? to : l->sys->fstat(to, &st) < 0 ? -errno : 0;
+
+	for (off_t off = 0; rc == 0 && off < st.st_size; off += SPAN) {
+		size_t len = st.st_size - off < SPAN ? (size_t)(st.st_size - off) : SPAN;
+		void *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, to, off);
+		if (at == MAP_FAILED) {
+			rc = -errno;
+			break;
+		}
+		/* A write fault without a write; what a store would take as SIGBUS comes as EFAULT. */
+		if (madvise(at, len, MADV_POPULATE_WRITE) < 0)
+			rc = -EIO;
+		munmap(at, len);
+	}
 	if (to >= 0)
 		close(to);
 	return rc;

@@ -121,6 +121,10 @@ int lower_list(const struct lower *lower, int dirfd, lower_entry_fn *entry, void
  * sync that failed. Nobody may write them meanwhile. */
 int lower_rewrite(const struct lower *lower, int fd);
 
+/* The same without touching the bytes, while somebody writes them. Nobody may shorten it meanwhile. -EIO where the
+ * kernel cannot (before 5.14). */
+int lower_redirty(const struct lower *lower, int fd);
+
 /* Whether somebody has the file open for writing, another descriptor than `fd` (which is open for reading): also the
  * kernel for a mount that is gone (passthrough). False where the file system cannot say. */
 bool lower_is_written(int fd);

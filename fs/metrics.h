@@ -24,6 +24,8 @@
  *   db_elided     acknowledged and left to the next one that is done
  *   errors        flushes that failed
  *
+ * What is counted is the worker's: when one dies, the next begins at 0, with an empty history.
+ *
  * Neither is there with metrics=off. */
 #ifndef CLAWFS_METRICS_H
 #define CLAWFS_METRICS_H

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -93,12 +94,20 @@ static void detach_dead(const char *path)
 		waitpid(pid, NULL, 0);
 }
 
+/* What stat(2) shows may be remembered by the kernel; statfs(2) asks. */
+static bool is_dead(const char *path)
+{
+	struct statvfs st;
+
+	return statvfs(path, &st) < 0 && errno == ENOTCONN;
+}
+
 static int resolve(const char *path, char *out, const char *what)
 {
 	struct stat st;
 
 	/* Several dead mounts may lie on each other. */
-	for (int i = 0; i < 8 && stat(path, &st) < 0 && errno == ENOTCONN; i++)
+	for (int i = 0; i < 8 && is_dead(path); i++)
 		detach_dead(path);
 	char *real = realpath(path, NULL);
 	if (!real || stat(real, &st) < 0) {

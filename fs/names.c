@@ -72,8 +72,10 @@ int name_give(struct clawfs *fs, uint32_t node, struct stat *st)
 {
 	int rc = node_stat(fs, node, st);
 
-	if (rc == 0)
+	if (rc == 0) {
 		__atomic_add_fetch(&fs_node(fs, node)->nlookup, 1, __ATOMIC_RELAXED);
+		request_gives(node);
+	}
 	return rc;
 }
 
@@ -287,6 +289,10 @@ int fs_create(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		struct handle h = {.node = *node, .file = *slot, .flags = (uint32_t)flags};
 		file_close(fs, &h, now);
 	}
+	/* What was made is taken back, or the kernel, which was told that it is not there, and we would not agree. It
+	 * holds the directory until we answer: nobody else's file has the name. */
+	if (rc < 0 && *created)
+		fs_unlink(fs, who, parent, name);
 	return rc;
 }
 

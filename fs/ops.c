@@ -100,14 +100,21 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 {
+	request_forgets();
 	fs_forget(req_fs(req), (uint32_t)ino, nlookup);
+	request_forgotten();
 	fuse_reply_none(req);
 }
 
 static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
-	for (size_t i = 0; i < count; i++)
+	/* Those that request_read had no room for first. */
+	for (size_t i = count; i-- > 0;) {
+		if (i < REQUEST_GIVEN_MAX)
+			request_forgets();
 		fs_forget(req_fs(req), (uint32_t)forgets[i].ino, forgets[i].nlookup);
+	}
+	request_forgotten();
 	fuse_reply_none(req);
 }
 

@@ -54,8 +54,10 @@ static size_t add_entry(fuse_req_t req, char *buf, size_t room, const struct lis
 	}
 	size_t size = fuse_add_direntry_plus(req, buf, room, e->name, &param, next);
 	/* What does not fit is not given: the kernel must not be owed a forget. */
-	if (size > room && node)
+	if (size > room && node) {
+		request_gives_not(node);
 		fs_forget(fs, node, 1);
+	}
 	return size;
 }
 

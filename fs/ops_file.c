@@ -3,6 +3,7 @@
 #include "fs/killpriv.h"
 #include "fs/listing.h"
 #include "fs/names.h"
+#include "fs/ops.h"
 #include "fs/opsimpl.h"
 #include <fcntl.h>
 #include <linux/fuse.h>
@@ -34,6 +35,20 @@ uint32_t handle_made(fuse_req_t req)
 	const struct request *r = request_is_again() ? request_current() : NULL;
 
 	return r && r->handle && handle_at(req_fs(req), r->handle)->state == HANDLE_OPEN ? r->handle : 0;
+}
+
+void ops_take_back(struct clawfs *fs)
+{
+	struct request *r = request_current();
+
+	/* Else it is answered as it was done. */
+	if (!r || r->state != REQUEST_BEGUN || (r->handle && handle_at(fs, r->handle)->state == HANDLE_OPEN))
+		return;
+	while (r->gave > 0) {
+		uint32_t node = r->given[r->gave - 1];
+		__atomic_store_n(&r->gave, r->gave - 1, __ATOMIC_RELEASE);
+		fs_forget(fs, node, 1);
+	}
 }
 
 void handle_end(struct clawfs *fs, uint32_t index)
@@ -177,6 +192,7 @@ static void reply_create(fuse_req_t req, uint32_t node, uint32_t slot, uint32_t 
 		handle_end(fs, index);
 	else
 		abandon(fs, node, slot, fi->flags);
+	request_gives_not(node);
 	fs_forget(fs, node, 1);
 	if (rc < 0)
 		fuse_reply_err(req, -rc);

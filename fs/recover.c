@@ -109,6 +109,15 @@ static off_t tail_start(struct clawfs *fs, uint32_t parent, const char *name, in
 	return data;
 }
 
+/* SQLite's index of a write-ahead log: it is made anew by who opens the database first, and that of a dead mount
+ * means nothing to the next. */
+static bool is_wal_index(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 4 && strcmp(name + len - 4, "-shm") == 0;
+}
+
 static void adopt_file(struct recovery *r, uint32_t parent, int updir, const char *name, const struct stat *up)
 {
 	struct clawfs *fs = r->fs;
@@ -250,6 +259,8 @@ static int adopt_dir(struct recovery *r, uint32_t dir)
 			continue;
 		if (S_ISDIR(st.st_mode))
 			adopt_subdir(r, dir, updir, name);
+		else if (S_ISREG(st.st_mode) && is_wal_index(name))
+			unlinkat(updir, name, 0);
 		else if (S_ISREG(st.st_mode))
 			adopt_file(r, dir, updir, name, &st);
 		else if (!dir_on_lower(fs, dir))

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 void node_anchor(struct clawfs *fs, uint32_t node)
@@ -106,25 +107,28 @@ int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 	snprintf(intent.name, sizeof(intent.name), "%s", name);
 	snprintf(intent.hidden, sizeof(intent.hidden), "%s", hidden.text);
 	intent_begin(fs, &intent);
+	/* The lower first: a crash in between leaves the newer bytes under the name, as they were. The other way
+	 * round the lower's older ones would come back. A tail without its log means nothing to recovery. */
 	if (upper) {
-		/* Out of the tree first, so that a crash in between cannot
-		 * bring an older file back to life with these bytes. */
 		updir = dir_upper(fs, parent);
-		rc = updir < 0 ? updir : upper_hide(&fs->upper, updir, name, &hidden);
+		rc = updir < 0 ? updir : 0;
 		if (rc < 0)
 			goto out;
 	}
 	if (lower) {
 		int dir = dir_lower(fs, parent);
 		rc = dir < 0 ? dir : fs->lower.sys->unlinkat(dir, name, 0) < 0 ? -errno : 0;
-		if (rc < 0) {
-			if (upper)
-				upper_unhide(&fs->upper, &hidden, updir, name);
+		if (rc < 0)
 			goto out;
-		}
 	}
-	if (upper)
+	if (upper && !lower) {
+		rc = upper_hide(&fs->upper, updir, name, &hidden);
+		if (rc < 0)
+			goto out;
 		upper_discard(&fs->upper, &hidden);
+	} else if (upper && unlinkat(updir, name, 0) < 0 && upper_hide(&fs->upper, updir, name, &hidden) < 0) {
+		log_error(fs->log, "%s is removed, but its copy in the upper could not be: %s", name, strerror(errno));
+	}
 	dir_touch(fs, parent, lower);
 	db_name_changes(fs, parent, name, who.pid);
 	name_gone(fs, node, parent, name, false);

@@ -14,6 +14,10 @@ static __thread bool again;
 static bool needs_record(uint32_t opcode)
 {
 	switch (opcode) {
+	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
+	case FUSE_LOOKUP:
+	case FUSE_READDIRPLUS:
 	case FUSE_SYMLINK:
 	case FUSE_MKNOD:
 	case FUSE_MKDIR:
@@ -82,6 +86,37 @@ void request_wait(void *buf, size_t len)
 	(void)madvise((void *)((uintptr_t)buf & ~(uintptr_t)4095), len + ((uintptr_t)buf & 4095), MADV_POPULATE);
 }
 
+/* What the kernel gives back, which it will not say again. */
+static void note_forgets(struct request *r, const char *in, size_t len)
+{
+	struct fuse_in_header head;
+	struct fuse_batch_forget_in batch = {.count = 1};
+	struct fuse_forget_one one;
+	size_t at = sizeof(head);
+
+	memcpy(&head, in, sizeof(head));
+	one.nodeid = head.nodeid;
+	if (head.opcode == FUSE_FORGET && len >= at + sizeof(struct fuse_forget_in)) {
+		memcpy(&one.nlookup, in + at, sizeof(one.nlookup));
+	} else if (head.opcode == FUSE_BATCH_FORGET && len >= at + sizeof(batch)) {
+		memcpy(&batch, in + at, sizeof(batch));
+		at += sizeof(batch);
+	} else {
+		return;
+	}
+	uint32_t n = 0;
+	for (; n < batch.count && n < REQUEST_GIVEN_MAX; n++, at += sizeof(one)) {
+		if (head.opcode == FUSE_BATCH_FORGET) {
+			if (at + sizeof(one) > len)
+				break;
+			memcpy(&one, in + at, sizeof(one));
+		}
+		r->given[n] = (uint32_t)one.nodeid;
+		r->count[n] = one.nlookup > UINT32_MAX ? UINT32_MAX : (uint32_t)one.nlookup;
+	}
+	__atomic_store_n(&r->gave, n, __ATOMIC_RELEASE);
+}
+
 void request_read(struct requests *all, uint32_t generation, const void *in, size_t len)
 {
 	struct fuse_in_header head;
@@ -104,9 +139,12 @@ void request_read(struct requests *all, uint32_t generation, const void *in, siz
 		r->rc = 0;
 		r->node = r->handle = r->slot = 0;
 		r->able = false;
+		r->gave = 0;
 		r->opcode = head.opcode;
 		__atomic_store_n(&r->unique, unique, __ATOMIC_RELEASE);
 		current = r;
+		if (head.opcode == FUSE_FORGET || head.opcode == FUSE_BATCH_FORGET)
+			note_forgets(r, in, len);
 	}
 	current->generation = generation;
 }
@@ -143,6 +181,35 @@ void request_done(int rc, uint32_t node)
 	current->rc = rc;
 	current->node = node;
 	__atomic_store_n(&current->state, REQUEST_DONE, __ATOMIC_RELEASE);
+}
+
+void request_gives(uint32_t node)
+{
+	if (!current || current->gave == REQUEST_GIVEN_MAX)
+		return;
+	current->given[current->gave] = node;
+	__atomic_store_n(&current->gave, current->gave + 1, __ATOMIC_RELEASE);
+}
+
+void request_gives_not(uint32_t node)
+{
+	if (current && current->gave > 0 && current->given[current->gave - 1] == node)
+		__atomic_store_n(&current->gave, current->gave - 1, __ATOMIC_RELEASE);
+}
+
+void request_forgets(void)
+{
+	if (current && current->gave > 0)
+		__atomic_store_n(&current->gave, current->gave - 1, __ATOMIC_RELEASE);
+}
+
+void request_forgotten(void)
+{
+	if (!current)
+		return;
+	current->unique = 0;
+	__atomic_store_n(&current->state, REQUEST_FREE, __ATOMIC_RELEASE);
+	current = NULL;
 }
 
 void request_made(uint32_t node)

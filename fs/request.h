@@ -26,6 +26,8 @@
 
 enum request_state { REQUEST_FREE, REQUEST_BEGUN, REQUEST_MADE, REQUEST_DONE };
 
+#define REQUEST_GIVEN_MAX 120
+
 struct request {
 	uint32_t state;	     /* atomic */
 	uint32_t opcode;     /* enum fuse_opcode */
@@ -38,6 +40,11 @@ struct request {
 	/* An append under way: of `len` bytes at `off` of the file `slot`; 0 none. Written last, cleared first. */
 	uint32_t slot;
 	off_t off, len;
+	/* References of nodes that the answer gives to the kernel, or that it gives back (FORGET); more than fit are
+	 * not remembered. */
+	uint32_t gave; /* atomic */
+	uint32_t given[REQUEST_GIVEN_MAX];
+	uint32_t count[REQUEST_GIVEN_MAX]; /* of FORGET */
 };
 
 /* More than there are threads: those that are never answered (their process was killed) stay until the room is needed.
@@ -60,6 +67,14 @@ void request_answered(const void *out, size_t len);
 struct request *request_current(void);
 /* The kernel sends it again. */
 bool request_is_again(void);
+/* The answer gives the kernel a reference of the node, which is counted. */
+void request_gives(uint32_t node);
+/* Nor that of the last one: it is about to be taken back. */
+void request_gives_not(uint32_t node);
+/* From FORGET: before each of the references that it gives back, from the last to the first; and at its end, since no
+ * answer ends it. */
+void request_forgets(void);
+void request_forgotten(void);
 /* Its file is there. */
 void request_made(uint32_t node);
 /* It is done but for the answer. */

@@ -68,11 +68,14 @@ static void step_down(struct serve *s)
 	__atomic_store_n(&s->began, 0, __ATOMIC_SEQ_CST);
 }
 
+/* Whose thread this is; NULL for all that serve no requests, and outlive the serving (the flusher). */
+static _Thread_local struct serve *mine;
+
 void serve_waits(struct clawfs *fs)
 {
-	struct serve *s = fs->serve;
+	struct serve *s = mine;
 
-	if (!s || !leads(s))
+	if (!s || s->fs != fs || !leads(s))
 		return;
 	pthread_mutex_lock(&s->lock);
 	step_down(s);
@@ -159,6 +162,7 @@ static void *server(void *arg)
 	struct serve *s = arg;
 	struct fuse_buf buf = {0};
 
+	mine = s;
 	pthread_mutex_lock(&s->lock);
 	while (!s->over) {
 		if (!s->has_leader) {
@@ -246,7 +250,6 @@ int serve_run(struct clawfs *fs)
 	pthread_condattr_destroy(&attr);
 	pthread_cond_init(&s->wanted, NULL);
 	sem_init(&s->finished, 0, 0);
-	fs->serve = s;
 	pthread_mutex_lock(&s->lock);
 	int rc = start(s);
 	pthread_mutex_unlock(&s->lock);
@@ -254,7 +257,6 @@ int serve_run(struct clawfs *fs)
 		;
 	fuse_session_exit(fs->session);
 	stop(s);
-	fs->serve = NULL;
 	rc = rc < 0 ? rc : s->error;
 	sem_destroy(&s->finished);
 	pthread_cond_destroy(&s->ended);

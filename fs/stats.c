@@ -147,6 +147,18 @@ static void rotate(struct stats *s, msec_t now)
 	__atomic_store_n(&s->minute_end, s->minute_start + MINUTE_MS, __ATOMIC_RELAXED);
 }
 
+void stats_begin(struct stats *s, msec_t now)
+{
+	pthread_mutex_lock(&s->lock);
+	s->minute_start = now;
+	__atomic_store_n(&s->minute_end, now + MINUTE_MS, __ATOMIC_RELAXED);
+	s->next = s->full = 0;
+	s->device_known = take_values(s, s->value_start);
+	memcpy(s->at_start, s->total, sizeof(s->at_start));
+	memset(s->minute, 0, sizeof(s->minute));
+	pthread_mutex_unlock(&s->lock);
+}
+
 void stats_tick(struct stats *s, msec_t now)
 {
 	if (now < __atomic_load_n(&s->minute_end, __ATOMIC_RELAXED))

@@ -72,6 +72,9 @@ struct stats *stats_create(msec_t now, dev_t device);
 void stats_revive(struct stats *stats);
 void stats_destroy(struct stats *stats);
 
+/* What was counted until now is lost with the process that did: minutes begin anew, rather than to be shown as idle. */
+void stats_begin(struct stats *stats, msec_t now);
+
 /* `through`: it was written to the lower at once. */
 void stats_app_write(struct stats *stats, msec_t now, enum policy_class cls, uint64_t bytes, bool through);
 

@@ -3,6 +3,7 @@
 #include "fs/takeoverimpl.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <fuse_lowlevel.h>
 #include <linux/fuse.h>
 #include <unistd.h>
 
@@ -95,6 +96,21 @@ static int sort_descriptors(struct clawfs *fs)
 
 /* --- requests ------------------------------------------------------------ */
 
+/* References that the kernel has given back, and that were not booked yet. */
+static void settle_forget(struct clawfs *fs, struct request *r)
+{
+	while (r->gave > 0) {
+		uint32_t i = r->gave - 1, node = r->given[i];
+		__atomic_store_n(&r->gave, i, __ATOMIC_RELEASE);
+		if (node < NODE_FIRST || !takeover_is_node(fs, node))
+			continue;
+		struct node *n = fs_node(fs, node);
+		n->nlookup -= r->count[i] < n->nlookup ? r->count[i] : n->nlookup;
+	}
+	r->unique = 0;
+	r->state = REQUEST_FREE;
+}
+
 /* An append that the process died in is done when all of it is there, and else undone. */
 static void settle_append(struct clawfs *fs, struct request *r)
 {
@@ -116,7 +132,9 @@ static void settle_requests(struct clawfs *fs)
 		struct request *r = &fs->shared->requests.record[i];
 		if (r->state != REQUEST_BEGUN)
 			continue;
-		if (r->opcode == FUSE_WRITE && r->slot && is_file(fs, r->slot))
+		if (r->opcode == FUSE_FORGET || r->opcode == FUSE_BATCH_FORGET)
+			settle_forget(fs, r);
+		else if (r->opcode == FUSE_WRITE && r->slot && is_file(fs, r->slot))
 			settle_append(fs, r);
 		bool release = r->opcode == FUSE_RELEASE || r->opcode == FUSE_RELEASEDIR;
 		if (release && r->handle && shm_table_is_live(fs->handles, r->handle) &&
@@ -252,6 +270,41 @@ static void let_go(struct clawfs *fs)
 #endif
 }
 
+/* Whether a request that will come again is going to tell the kernel of the node. */
+static bool is_promised(struct clawfs *fs, uint32_t node)
+{
+	for (uint32_t i = 0; i < REQUESTS_MAX; i++) {
+		const struct request *r = &fs->shared->requests.record[i];
+		if (r->state == REQUEST_FREE)
+			continue;
+		if (r->node == node)
+			return true;
+		for (uint32_t k = 0; k < r->gave; k++)
+			if (r->given[k] == node)
+				return true;
+	}
+	return false;
+}
+
+/* References that the kernel gave back to the very read(2) in which a worker died are never heard of again. What they
+ * hold open, if it has no name, would stay open for ever, so the kernel is asked whether it still knows it. The node
+ * stays: its number must not become another's while a reference may be on its way back. */
+static void ask_kernel(struct clawfs *fs)
+{
+	uint32_t end = shm_table_end(fs->nodes.table);
+
+	for (uint32_t i = NODE_FIRST; i < end; i++) {
+		struct node *n = fs_node(fs, i);
+		if (!takeover_is_node(fs, i) || !(n->flags & NODE_ORPHAN) || n->file || n->children ||
+		    (n->lower_fd < 0 && n->upper_fd < 0) || is_promised(fs, i))
+			continue;
+		if (fuse_lowlevel_notify_inval_inode(fs->session, i, -1, 0) == -ENOENT) {
+			node_close_fd(&fs->nodes, &n->lower_fd);
+			node_close_fd(&fs->nodes, &n->upper_fd);
+		}
+	}
+}
+
 int takeover(struct clawfs *fs, msec_t now)
 {
 	struct name_drop drop[2];
@@ -292,6 +345,7 @@ int takeover(struct clawfs *fs, msec_t now)
 	upper_empty_work(&fs->upper);
 	lower_temp_remove(&fs->lower);
 	let_go(fs);
+	ask_kernel(fs);
 	log_info(fs->log, "worker number %u has taken over", fs->shared->generation);
 	return 0;
 }

@@ -92,6 +92,9 @@ static void settle_make(struct clawfs *fs, const struct intent *intent, uint32_t
 	if (n->name)
 		return;
 	n->nlookup = 0;
+	struct request *r = request_of(fs);
+	if (r)
+		r->gave = 0;
 	n->flags |= NODE_ORPHAN;
 	node_unset_own(&fs->nodes, node);
 	n->flags &= ~(uint32_t)(NODE_LOWER | NODE_UPPER);
@@ -125,14 +128,16 @@ static bool settle_unlink(struct clawfs *fs, const struct intent *intent, uint32
 
 	memcpy(hidden.text, intent->hidden, sizeof(hidden.text));
 	if (side_stat(fs, intent->lower, intent->parent, intent->name, &st) != -ENOENT) {
-		int updir = intent->hidden[0] ? dir_upper(fs, intent->parent) : -1;
-		if (updir >= 0 && intent->lower)
-			upper_unhide(&fs->upper, &hidden, updir, intent->name);
 		put_back(fs, intent->src, intent->parent, intent->name);
 		return false;
 	}
-	if (intent->hidden[0])
+	if (intent->hidden[0]) {
+		/* The lower went first (remove.c). */
+		int updir = intent->lower ? dir_upper(fs, intent->parent) : -1;
+		if (updir >= 0)
+			upper_hide(&fs->upper, updir, intent->name, &hidden);
 		upper_discard(&fs->upper, &hidden);
+	}
 	dir_touch(fs, intent->parent, intent->lower);
 	if (victim)
 		node_nameless(fs, victim, false);

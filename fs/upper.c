@@ -253,11 +253,6 @@ int upper_hide(struct upper *u, int dirfd, const char *name, const struct upper_
 	return renameat(dirfd, name, u->work, hidden->text) < 0 ? -errno : 0;
 }
 
-int upper_unhide(struct upper *u, const struct upper_work *hidden, int dirfd, const char *name)
-{
-	return renameat(u->work, hidden->text, dirfd, name) < 0 ? -errno : 0;
-}
-
 void upper_discard(struct upper *u, const struct upper_work *hidden)
 {
 	unlinkat(u->work, hidden->text, 0);

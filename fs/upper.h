@@ -56,11 +56,9 @@ struct upper_work {
 };
 struct upper_work upper_work_name(struct upper *upper);
 
-/* Moves the file of that name out of the tree, to a name from upper_work_name, and back, so that it can be
- * restored when the lower refuses its part; work/ is emptied at the next
- * mount. 0 or a negative errno. */
+/* Moves the file of that name out of the tree, to a name from upper_work_name, and removes what was moved; work/ is
+ * emptied at the next mount. 0 or a negative errno. */
 int upper_hide(struct upper *upper, int dirfd, const char *name, const struct upper_work *hidden);
-int upper_unhide(struct upper *upper, const struct upper_work *hidden, int dirfd, const char *name);
 void upper_discard(struct upper *upper, const struct upper_work *hidden);
 
 /* Marks the upper file with inode `ino`, about to be put in the place of `name`, as being rewritten: keeps

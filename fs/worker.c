@@ -240,6 +240,8 @@ int worker_run(struct clawfs *fs, bool successor)
 		log_error(fs->log, "cannot take over: %s", strerror(-rc));
 		_exit(1);
 	}
+	if (successor)
+		stats_begin(fs->stats, clock_now());
 	/* What a worker has been told to read again is not in the memory that the next one begins with. */
 	if (successor && fs->shared->reloaded)
 		reload(fs);

@@ -10,6 +10,8 @@
 #   fs=ext4|xfs|btrfs   seconds= of load   cuts= how many   seed=   id=SEED:EVENT:VARIANT replays one of the last record
 #   record=DIR  where the record is kept (and taken from with id=)   windows=default|short   pace=   slack_ms=
 set -euo pipefail
+# In a mount namespace of its own: another's copy of a mount that was killed would keep the kernel's hold on databases.
+[ -n "${CRASH_NAMESPACE:-}" ] || CRASH_NAMESPACE=1 exec unshare -m -- "$0" "$@"
 CLAWFS=$(realpath "$1")
 BIN=$(realpath "$2")
 shift 2

@@ -1,4 +1,5 @@
 #include "daemon.h"
+#include "faultpage.h"
 #include "load.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -20,10 +22,11 @@ void daemon_init(struct daemon *d, const char *program, const char *dir, const c
 	memset(d, 0, sizeof(*d));
 	d->program = program;
 	d->slow = 1;
-	snprintf(d->lower, sizeof(d->lower), "%s/lower", dir);
+	snprintf(d->lower, sizeof(d->lower), "%s/card/lower", dir);
 	snprintf(d->mnt, sizeof(d->mnt), "%s/mnt", dir);
 	snprintf(d->log, sizeof(d->log), "%s/daemon.log", dir);
 	snprintf(d->upper, sizeof(d->upper), "%s/upper", shm);
+	mkdir(below(dir, "card"), 0700);
 	mkdir(d->lower, 0700);
 	mkdir(d->mnt, 0700);
 }
@@ -88,8 +91,12 @@ static void child(const struct daemon *d, const char *options)
 	dup2(null, 0);
 	dup2(log, 1);
 	dup2(log, 2);
-	if (d->preload)
+	if (d->preload) {
 		setenv("LD_PRELOAD", d->preload, 1);
+		setenv("CLAWFS_FAULT_PAGE", d->page, 1);
+	}
+	/* A supervisor gives up on a worker that dies too often. Not here. */
+	setenv("CLAWFS_DEATHS", "1000000", 1);
 	snprintf(text, sizeof(text), "upper=%s%s%s", d->upper, *options ? "," : "", options);
 	execl(d->program, d->program, d->lower, d->mnt, "-f", "-o", text, (char *)NULL);
 	_exit(127);
@@ -105,6 +112,8 @@ int daemon_start(struct daemon *d, const char *options)
 		child(d, options);
 	for (usec_t end = usec_now() + (usec_t)PATIENCE_S * d->slow * 1000000; usec_now() < end; usleep(2000)) {
 		if (daemon_ended(d, &status)) {
+			if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+				return 1;
 			fprintf(stderr, "WRONG daemon: did not come up, status %x; see %s\n", status, d->log);
 			return -1;
 		}
@@ -116,6 +125,42 @@ int daemon_start(struct daemon *d, const char *options)
 	}
 	fprintf(stderr, "WRONG daemon: the mount did not serve in time; see %s\n", d->log);
 	return -1;
+}
+
+bool daemon_is_supervised(const struct daemon *d)
+{
+	return d->worker && d->worker != d->pid;
+}
+
+struct fault_page *daemon_with_faults(struct daemon *d, const char *dir)
+{
+	static char library[600];
+	struct stat lower, upper;
+	ssize_t n = readlink("/proc/self/exe", library, sizeof(library) - 1);
+	char *slash = n > 0 ? strrchr(library, '/') : NULL;
+
+	mkdir(d->upper, 0700);
+	if (!slash || stat(d->lower, &lower) < 0 || stat(d->upper, &upper) < 0) {
+		fprintf(stderr, "cannot prepare for faults: %s\n", strerror(errno));
+		return NULL;
+	}
+	snprintf(slash + 1, sizeof(library) - (size_t)(slash + 1 - library), "preload.so");
+	snprintf(d->page, sizeof(d->page), "%s/page", dir);
+	int fd = open(d->page, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct fault_page *page = MAP_FAILED;
+	if (fd >= 0 && ftruncate(fd, sizeof(*page)) == 0)
+		page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (fd >= 0)
+		close(fd);
+	if (page == MAP_FAILED || access(library, R_OK) < 0) {
+		fprintf(stderr, "cannot prepare for faults: %s: %s\n", library, strerror(errno));
+		return NULL;
+	}
+	memset(page, 0, sizeof(*page));
+	page->lower_dev = lower.st_dev;
+	page->upper_dev = upper.st_dev;
+	d->preload = library;
+	return page;
 }
 
 /* Not ended, whether or not its parent has reaped it. */
@@ -134,19 +179,36 @@ static bool is_running(pid_t pid)
 	return state && state[2] != 'Z' && state[2] != 'X';
 }
 
+static int children_of(pid_t pid, pid_t *list, int max)
+{
+	char path[64];
+	int count = 0, child;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	FILE *file = fopen(path, "re");
+	while (file && count < max && fscanf(file, "%d", &child) == 1)
+		list[count++] = child;
+	if (file)
+		fclose(file);
+	return count;
+}
+
 void daemon_kill(struct daemon *d)
 {
 	int status;
 
 	if (d->pid) {
-		/* In one instant: the supervisor would put another in its place, the worker flush when that dies. */
+		pid_t children[16];
+		/* In one instant: it would put a worker in the place of another, and a worker flush when it dies. */
 		kill(d->pid, SIGSTOP);
-		if (d->worker && d->worker != d->pid)
-			kill(d->worker, SIGKILL);
+		int count = children_of(d->pid, children, 16);
+		for (int i = 0; i < count; i++)
+			kill(children[i], SIGKILL);
 		kill(d->pid, SIGKILL);
 		waitpid(d->pid, &status, 0);
-		while (d->worker && is_running(d->worker))
-			usleep(1000);
+		for (int i = 0; i < count; i++)
+			while (is_running(children[i]))
+				usleep(1000);
 	}
 	d->pid = d->worker = 0;
 }

@@ -5,21 +5,30 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct fault_page;
+
 struct daemon {
 	const char *program;
 	char lower[512], mnt[512], upper[512], log[512];
 	const char *preload; /* a library for LD_PRELOAD; NULL */
+	char page[512];	     /* what it shares with us (faultpage.h) */
 	pid_t pid;	     /* of the process that was started; 0 none */
 	pid_t worker;	     /* of the one that serves: the same without a supervisor */
 	int slow;	     /* how many times as long time-outs are */
 };
 
-/* Lays out lower/, mnt/, log in `dir` and upper/ in `shm`. */
+/* Lays out card/lower/ (where `card` may be a mount), mnt/ and daemon.log in `dir`, and upper/ in `shm`. */
 void daemon_init(struct daemon *d, const char *program, const char *dir, const char *shm);
-/* Mounts, and waits until it serves. `options` as after -o; "" none. 0, or -1 with a line on stderr. */
+/* Mounts, and waits until it serves. `options` as after -o; "" none. 0, or -1 with a line on stderr, or 1 when it was
+ * killed meanwhile (SIGKILL). */
 int daemon_start(struct daemon *d, const char *options);
 /* Whether the process has ended, and how (as waitpid); it is reaped. */
 bool daemon_ended(struct daemon *d, int *status);
+/* Whether a dead worker is replaced by another. Started. */
+bool daemon_is_supervised(const struct daemon *d);
+/* Loads preload.so, from the directory of this program, into the daemons to come; NULL with a line on stderr. Lower and
+ * upper must be there, each on a device of its own. */
+struct fault_page *daemon_with_faults(struct daemon *d, const char *dir);
 /* Asks the mount who serves it; 0 when it does not answer. */
 pid_t daemon_worker(const struct daemon *d);
 /* kill -9 of everything. The dead mount stays, so that programs fail on it and do not go on in the directory beneath.

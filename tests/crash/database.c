@@ -64,12 +64,16 @@ static struct worker *worker_start(struct actor *a)
 	snprintf(seed, sizeof(seed), "%llu", (unsigned long long)a->seed);
 	if (!w || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		abort();
-	int theirs = dup(fds[1]);
-	snprintf(fd_text, sizeof(fd_text), "%d", theirs);
+	/* In the child alone: another one that had it would keep the pipe open when this one dies. */
+	enum { THEIRS = 60 };
+	posix_spawn_file_actions_t actions;
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, fds[1], THEIRS);
+	snprintf(fd_text, sizeof(fd_text), "%d", THEIRS);
 	char *const args[] = {(char[]){"crash"}, (char[]){"database"}, fd_text, index, seed, a->root, NULL};
-	if (theirs < 0 || posix_spawn(&w->pid, "/proc/self/exe", NULL, NULL, args, environ) != 0)
+	if (posix_spawn(&w->pid, "/proc/self/exe", &actions, NULL, args, environ) != 0)
 		abort();
-	close(theirs);
+	posix_spawn_file_actions_destroy(&actions);
 	close(fds[1]);
 	w->fd = fds[0];
 	return w;

@@ -23,11 +23,11 @@ static const char *const window_options[] = {
 	"",
 };
 
-static int remount_and_judge(struct daemon *d, struct crew *c, const char *options)
+int remount_and_judge(struct daemon *d, struct crew *c, const char *options)
 {
 	usec_t begin = usec_now();
 
-	if (daemon_start(d, options) < 0)
+	if (daemon_start(d, options) != 0)
 		return -1;
 	usec_t up = usec_now();
 	unsigned bad = crew_check(c, d->mnt, JUDGE_MOUNT, 0, 0, true);
@@ -38,7 +38,7 @@ static int remount_and_judge(struct daemon *d, struct crew *c, const char *optio
 }
 
 /* With keep=1: what the next mount found, for whoever looks into a failure. */
-static void keep_copy(const struct daemon *d, const char *dir)
+void keep_copy(const struct daemon *d, const char *dir)
 {
 	char command[2000];
 
@@ -52,25 +52,57 @@ static void keep_copy(const struct daemon *d, const char *dir)
 		fprintf(stderr, "cannot keep a copy in %s/found\n", dir);
 }
 
-/* Processes that have something open below `dir`, for whoever looks into a failure. */
-static void say_who_holds(const char *dir)
+void say_who_holds(const char *dir)
 {
 	char command[1500];
 
 	snprintf(command, sizeof(command),
-		 "for p in /proc/[0-9]*; do open=$(ls -l $p/fd 2>/dev/null | grep -o '%s.*') && "
+		 "for p in /proc/[0-9]*; do open=$(ls -l $p/fd 2>/dev/null | grep -oE '%s.*|(main.sqlite|index.db).*') "
+		 "&& "
 		 "echo \"$(tr '\\0' ' ' <$p/cmdline): $open\" >&2; done",
 		 dir);
 	if (system(command) != 0)
 		fprintf(stderr, "cannot say who has files open in %s\n", dir);
 }
 
-static int end_and_judge(struct daemon *d, struct crew *c)
+int end_and_judge(struct daemon *d, struct crew *c)
 {
 	crew_drop(c);
 	if (daemon_end(d) < 0)
 		return -1;
 	return crew_check(c, d->lower, JUDGE_LOWER, 0, 0, false) ? -1 : 0;
+}
+
+/* With a supervisor: the application notices a pause and nothing else (DESIGN.md, section 5). */
+static int kill_workers(struct daemon *d, struct crew *c, uint64_t seed, long long rounds, long long wait_ms)
+{
+	enum { JUDGE_EVERY = 20 };
+	unsigned bad = 0;
+
+	for (long long round = 0; round < rounds && !bad; round++) {
+		usec_t end = usec_now() + (usec_t)60 * 1000000;
+		pid_t worker = 0;
+		crew_go(c);
+		usleep((useconds_t)(1000 + mix(seed, 20, (uint64_t)round) % (uint64_t)(wait_ms * 1000)));
+		kill(d->worker, SIGKILL);
+		while ((worker = daemon_worker(d)) == 0 || worker == d->worker) {
+			if (usec_now() > end || crew_errors(c)) {
+				fprintf(stderr, "WRONG round %lld: no other worker serves\n", round);
+				return -1;
+			}
+			usleep(1000);
+		}
+		d->worker = worker;
+		bad = crew_errors(c);
+		if (!bad && (round % JUDGE_EVERY == JUDGE_EVERY - 1 || round == rounds - 1)) {
+			crew_halt(c);
+			bad = crew_check(c, d->mnt, JUDGE_MOUNT, 0, 0, false);
+		}
+		if (bad)
+			fprintf(stderr, "WRONG round %lld\n", round);
+	}
+	crew_halt(c);
+	return bad ? -1 : 0;
 }
 
 int mode_kill(void)
@@ -84,12 +116,17 @@ int mode_kill(void)
 	snprintf(acks, sizeof(acks), "%s/acks", dir);
 	daemon_init(&d, argument("clawfs", NULL), dir, argument("shm", NULL));
 	struct crew_options o = crew_arguments(d.mnt, acks);
-	o.fresh = o.forgets_times = true;
+	o.fresh = true;
+	/* Unless told otherwise below. */
+	o.forgets_times = true;
 	struct crew *c = crew_create(&o);
 	usec_t begin = usec_now();
-	if (!c || daemon_start(&d, window_options[0]) < 0 || crew_prepare(d.mnt) < 0)
+	if (!c || daemon_start(&d, window_options[o.seed % 5]) != 0 || crew_prepare(d.mnt) < 0)
 		return 1;
-	for (round = 0; round < rounds && rc == 0; round++) {
+	bool supervised = daemon_is_supervised(&d);
+	if (supervised)
+		rc = kill_workers(&d, c, o.seed, rounds, wait_ms);
+	for (round = supervised ? rounds : 0; round < rounds && rc == 0; round++) {
 		uint64_t r = mix(o.seed, 20, (uint64_t)round);
 		const char *options = window_options[r % (sizeof(window_options) / sizeof(*window_options))];
 		crew_go(c);
@@ -115,8 +152,9 @@ int mode_kill(void)
 		daemon_take_away(&d);
 	}
 	crew_report(c);
-	printf("kill rounds %lld operations %llu errors %u seconds %.1f wrong %d\n", round,
-	       (unsigned long long)crew_done(c), crew_errors(c), (double)(usec_now() - begin) / 1e6, rc < 0);
+	printf("kill rounds %lld operations %llu errors %u supervised %d longest-ms %.0f seconds %.1f wrong %d\n",
+	       round, (unsigned long long)crew_done(c), crew_errors(c), supervised, (double)crew_longest(c) / 1e3,
+	       (double)(usec_now() - begin) / 1e6, rc < 0);
 	crew_destroy(c);
 	return rc < 0;
 }

@@ -1,6 +1,9 @@
 /* usage: crash MODE key=value...
  *
  *   kill   kill -9 at random instants       clawfs= dir= shm= [rounds= seed= pace= wait_ms= only=]
+ *   points kill -9 at numbered points       as kill, and [first=]
+ *   faults system calls that fail           as kill, and [only_fault=]
+ *   soak   all of it, for minutes           clawfs= dir= shm= minutes= [seed= pace=]
  *   run    the load, for a power cut later  mnt= acks= seconds= [seed= pace= only=]
  *   check  judges a directory               root= acks= [judge=mount|lower|cut cut_us= slack_ms= only=]
  *
@@ -90,9 +93,8 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(void);
 	} modes[] = {
-		{"kill", mode_kill},
-		{"run", mode_run},
-		{"check", mode_check},
+		{"kill", mode_kill}, {"points", mode_points}, {"faults", mode_faults},
+		{"soak", mode_soak}, {"run", mode_run},	      {"check", mode_check},
 	};
 
 	if (argc == 6 && strcmp(argv[1], "database") == 0)
@@ -102,6 +104,6 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc > 1 && i < sizeof(modes) / sizeof(*modes); i++)
 		if (strcmp(argv[1], modes[i].name) == 0)
 			return modes[i].run();
-	fprintf(stderr, "usage: crash kill|run|check key=value...\n");
+	fprintf(stderr, "usage: crash kill|points|faults|soak|run|check key=value...\n");
 	return 2;
 }

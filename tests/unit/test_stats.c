@@ -136,6 +136,18 @@ static void test_an_hour(void **state)
 	}
 }
 
+/* A process that takes over has counted nothing yet, and claims no idle minutes. */
+static void test_begin(void **state)
+{
+	stats_app_write(stats, at(0, 1), CLASS_LOG, 5, false);
+	stats_begin(stats, at(7, 30000));
+	assert_int_equal(stats_history(stats, at(8, 29999), minutes), 0);
+	stats_app_write(stats, at(8, 20000), CLASS_LOG, 6, false);
+	assert_int_equal(stats_history(stats, at(8, 30000), minutes), 1);
+	assert_int_equal(minutes[0].end, at(8, 30000));
+	assert_int_equal(minutes[0].value[MINUTE_APP_BYTES], 6);
+}
+
 static void test_window(void **state)
 {
 	struct stats_minute sum;
@@ -195,6 +207,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_idle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_counts_without_writes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_hour, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_begin, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_window, setup, teardown),
 		cmocka_unit_test(test_latency),
 		cmocka_unit_test(test_no_device),

@@ -105,6 +105,19 @@ static void find_chunks(const struct plan *plan, const char *path, struct found 
 		found->present = last + 1 - plan->rows;
 }
 
+/* As JSON: what SQLite says may have line ends and quotes in it. */
+static void print_damage(const char *text, FILE *out)
+{
+	if (!*text) {
+		fprintf(out, "null}");
+		return;
+	}
+	fputc('"', out);
+	for (; *text; text++)
+		fputc(*text == '"' || *text == '\\' || (unsigned char)*text < ' ' ? ' ' : *text, out);
+	fprintf(out, "\"}");
+}
+
 bool load_check(const struct plan *plan, const char *dir, const char *acks_dir, double cut, FILE *out)
 {
 	bool good = true;
@@ -131,7 +144,7 @@ bool load_check(const struct plan *plan, const char *dir, const char *acks_dir, 
 		double seconds = lost > 0 ? (cut - acks[found.present]) / 1e3 : 0;
 		fprintf(out, ",\"%s\":{\"acked\":%ld,\"present\":%ld,\"lost\":%ld,\"seconds\":%.3f,\"damage\":",
 			stream_names[s], acked, found.present, lost, seconds);
-		fprintf(out, *found.damage ? "\"%s\"}" : "null%s}", found.damage);
+		print_damage(found.damage, out);
 		good = good && lost == 0 && !*found.damage;
 	}
 	fprintf(out, "}\n");

@@ -180,4 +180,7 @@ cat >"$raw/run" <<-END
 	plan	${plan[*]}
 END
 [ ! -t 2 ] || printf '\r\033[K' >&2
-node "$BENCH/report.js" "$raw" "$out"
+node "$BENCH/report.js" "$raw" "$out" || {
+	cp -r "$raw" "$out/raw"
+	die "the report failed; what was measured is in $out/raw"
+}

@@ -167,5 +167,31 @@ wait_until eval '[ "$(config log_lines)" = "90 $LOWER/secureclaw.json:1" ]'
 assert_eq "$(config ram_max)" "32M $LOWER/secureclaw.json:1"
 assert_eq "$(config file_max)" "16M default"
 assert_eq "$(stats ram_max)" 33554432
+
+# SIGHUP after SIGHUP while everything that a change touches is in use; nothing is lost, and the last one holds.
+writer() {
+	local i
+	for i in $(seq 300); do
+		echo "line $i" >>"$MNT/logs/busy.log"
+		echo "{\"n\": $i}" >"$MNT/busy.json"
+		[ $((i % 50)) -ne 0 ] || sqlite3 "$MNT/busy.sqlite" "create table if not exists t(a); insert into t values ($i);"
+	done
+}
+writer &
+busy=$!
+for i in $(seq 40); do
+	printf 'log_flush_ms = %d\nlog_lines = %d\nram_max = %dM\nsqlite_sync_ms = %d\ncache_ms = %d\nlog_urgent = %s\n' $((i * 10)) "$i" $((i + 8)) \
+		$((i + 100)) $((i * 1000)) "$([ $((i % 2)) -eq 0 ] && echo on || echo off)" >"$user"
+	kill -HUP "$DAEMON"
+	sleep 0.05
+done
+wait "$busy"
+kill -HUP "$DAEMON"
+wait_until eval '[ "$(config log_lines)" = "40 $user:2" ]'
+assert_eq "$(config ram_max)" "48M $user:3"
+assert_eq "$(config log_urgent)" "on $user:6"
 umount_fs
+assert_eq "$(wc -l <"$LOWER/logs/busy.log")" 300
+assert_eq "$(cat "$LOWER/busy.json")" '{"n": 300}'
+assert_eq "$(sqlite3 "$LOWER/busy.sqlite" 'select count(*) from t')" 6
 umount /etc

@@ -96,7 +96,8 @@ sleep 7 # the databases' last syncs
 before=$(sleeps)
 sleep 5
 after=$(sleeps)
-assert test $((after - before)) -le 2
+# A sanitizer's runtime has a thread that wakes.
+[ "$SLOW" -gt 1 ] || assert test $((after - before)) -le 2
 
 # The first full minute, in one line.
 while [ $((SECONDS - opened)) -lt 61 ]; do sleep 1; done
