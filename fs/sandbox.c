@@ -287,7 +287,7 @@ static int add_worker(scmp_filter_ctx ctx)
 		rc = add_if(ctx, "clone", 0, CLONE_THREAD | CLONE_VM | CLONE_NEWUSER, CLONE_THREAD | CLONE_VM);
 	/* The system's log and systemd, which are datagrams; what gives orders for root is not (D-Bus, Docker). */
 	if (rc == 0)
-		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, SCMP_A0_64(SCMP_CMP_EQ, AF_UNIX),
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, SCMP_A0_64(SCMP_CMP_EQ, AF_UNIX, 0),
 				      SCMP_A1_64(SCMP_CMP_MASKED_EQ, 0xf, SOCK_DGRAM));
 	if (rc == 0)
 		rc = add_if(ctx, "socketpair", 0, UINT32_MAX, AF_UNIX);
