@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/fuse.h>
 #include <sched.h>
@@ -276,7 +277,7 @@ static int add_memory(scmp_filter_ctx ctx)
 
 static int add_worker(scmp_filter_ctx ctx)
 {
-	static const uint32_t ioctls[] = {BACKING_OPEN, BACKING_CLOSE, FICLONE, FICLONERANGE};
+	static const uint32_t ioctls[] = {BACKING_OPEN, BACKING_CLOSE, FICLONE, FICLONERANGE, FS_IOC_FIEMAP};
 	int rc = add_all(ctx, SCMP_ACT_ALLOW, worker_more);
 
 	/* The kernel takes the lower half. */
