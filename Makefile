@@ -38,10 +38,11 @@ CRASH_SRC  := $(filter-out $(CRASH_TOOLS:%=tests/crash/%.c) $(CRASH_LIB:%=tests/
 CRASH_BIN  := $(addprefix $(BUILD)/crash/,crash $(CRASH_TOOLS) $(CRASH_LIB:%=%.so))
 CTL_SRC    := $(wildcard tools/clawfsctl/*.c)
 CTL_OBJ    := $(CTL_SRC:%.c=$(BUILD)/obj/%.o)
+MAN_PAGES  := $(wildcard tools/man/*.[158])
 C_FILES     = $(wildcard policy/*.[ch] fs/*.[ch] tests/*/*.[ch] tools/*/*.[ch])
 
 .DEFAULT_GOAL := all
-.PHONY: help deps deps-build all run bench bench-build bench-ops bench-scale test unit fuzz fuzz-replay model mount crash fault soak results asan tsan valgrind lint format install uninstall clean
+.PHONY: help deps deps-build all run bench bench-build bench-ops bench-scale test unit fuzz fuzz-replay model mount crash fault soak results build-debug asan tsan valgrind lint format boot-test install uninstall clean
 .DELETE_ON_ERROR:
 # Test tiers share mounts, loop devices and a small machine: one after the other.
 .NOTPARALLEL: test asan tsan
@@ -71,7 +72,8 @@ test: deps ## everything: all tiers, sanitizers, valgrind, lint
 	@$(MAKE) --no-print-directory valgrind
 	@$(MAKE) --no-print-directory model
 	@$(MAKE) --no-print-directory mount
-	@$(MAKE) --no-print-directory crash KILLS=10 CUTS=4 CUT_SECONDS=3
+	@$(MAKE) --no-print-directory crash KILLS=20 CUTS=4 CUT_SECONDS=3
+	@$(MAKE) --no-print-directory fault FAULTS=12
 	@$(MAKE) --no-print-directory asan
 
 unit: $(UNIT_BIN) ## cmocka, no mount, seconds
@@ -82,6 +84,8 @@ FUZZ_names := policy/logname.c policy/classify.c policy/rules.c policy/nearest.c
 FUZZ_conf := policy/alias.c policy/classify.c policy/config.c policy/conftext.c policy/nearest.c policy/options.c policy/rules.c policy/types.c
 FUZZ_jsonpos := policy/jsonpos.c
 FUZZ_zview := fs/zview.c fs/gunzip.c fs/lower.c
+FUZZ_policy := $(POLICY_SRC)
+FUZZ_recover := $(filter-out fs/main.c,$(FS_SRC)) $(POLICY_SRC)
 CLANG      ?= clang
 FUZZ_FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 SECONDS    ?= 60
@@ -119,13 +123,18 @@ MINUTES ?= 5
 soak: $(BUILD)/clawfs $(CRASH_BIN) ## the mixed load for MINUTES=5, with kills, flushes, full RAM, clock steps; leaks
 	tests/crash/kills.sh $(BUILD)/clawfs $(BUILD)/crash mode=soak kills=1 seed=$(SEED) minutes=$(MINUTES)
 
+# With the points that only debug builds have (fs/crashpoint.h).
+build-debug:
+	@$(MAKE) --no-print-directory BUILD=build/debug HARDEN= CFLAGS="-O1 -g -DCLAWFS_DEBUG" build/debug/clawfs
+
 RESULTS ?=
-results: $(BUILD)/clawfs $(CRASH_BIN) $(FUZZ_BIN) ## all of these into tests/RESULTS.md (RESULTS='kills=1000 cuts=200 minutes=30')
-	tests/crash/results.sh $(BUILD)/clawfs $(BUILD)/crash $(RESULTS)
+results: $(BUILD)/clawfs $(CRASH_BIN) $(FUZZ_BIN) build-debug ## all of these into tests/RESULTS.md (RESULTS='kills=1000 cuts=200 minutes=30')
+	tests/crash/results.sh $(BUILD)/clawfs $(BUILD)/crash debug=build/debug/clawfs $(RESULTS)
 
 SAN := -O1 -g -fno-omit-frame-pointer
 
 asan: ## unit, model and mount with AddressSanitizer and UBSan
+	LSAN_OPTIONS="suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0" \
 	$(MAKE) BUILD=build/asan HARDEN= CFLAGS="$(SAN) -fsanitize=address,undefined -fno-sanitize-recover=all -DCLAWFS_DEBUG" unit model mount
 
 tsan: ## unit, model and mount with ThreadSanitizer
@@ -155,15 +164,46 @@ lint: all ## compiler analyzers, clang-tidy, cppcheck, layout, what policy/ impo
 format: ## put the sources in the project's layout
 	clang-format -i $(C_FILES)
 
-install: all ## install under $(DESTDIR)$(PREFIX)
+boot-test: all ## boot systemd in a container, power it off under writers, look at the card (15 s; as root)
+	@tools/deps.sh boot
+	tests/boot/run.sh $(BUILD)
+
+# mount(8) and umount(8) look for their helpers in /sbin alone; systemd and man(1) also under PREFIX.
+SBIN      ?= /sbin
+UNITDIR   ?= $(PREFIX)/lib/systemd
+MANDIR    ?= $(PREFIX)/share/man
+COMPDIR   ?= $(PREFIX)/share/bash-completion/completions
+DOCDIR    ?= $(PREFIX)/share/doc/clawfs
+UNITS     := system/clawfs@.service system/clawfs.target system/user@.service.d/10-clawfs.conf user/clawfs@.service
+HELPERS   := mount.clawfs mount.fuse.clawfs
+UHELPERS  := umount.clawfs umount.fuse.clawfs
+
+install: all ## install under $(DESTDIR)$(PREFIX), and the mount helpers in $(DESTDIR)$(SBIN)
 	install -D -m 0755 $(BUILD)/clawfs '$(DESTDIR)$(PREFIX)/sbin/clawfs'
 	install -D -m 0755 $(BUILD)/clawfsctl '$(DESTDIR)$(PREFIX)/bin/clawfsctl'
-	install -D -m 0644 README.md '$(DESTDIR)$(PREFIX)/share/doc/clawfs/README.md'
-	install -D -m 0644 LICENSE '$(DESTDIR)$(PREFIX)/share/doc/clawfs/LICENSE'
+	install -d -m 0755 '$(DESTDIR)$(SBIN)' '$(DESTDIR)$(COMPDIR)'
+	@set -e; for name in $(HELPERS); do ln -sf '$(PREFIX)/sbin/clawfs' "$(DESTDIR)$(SBIN)/$$name"; done; \
+	  for name in $(UHELPERS); do ln -sf '$(PREFIX)/bin/clawfsctl' "$(DESTDIR)$(SBIN)/$$name"; done; \
+	  for unit in $(UNITS); do install -d -m 0755 "$(DESTDIR)$(UNITDIR)/$$(dirname $$unit)"; \
+	    sed 's|@PREFIX@|$(PREFIX)|g' tools/systemd/$$unit >"$(DESTDIR)$(UNITDIR)/$$unit"; \
+	    chmod 0644 "$(DESTDIR)$(UNITDIR)/$$unit"; done
+	@set -e; for page in $(MAN_PAGES); do \
+	  install -D -m 0644 $$page "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}"; done
+	install -D -m 0644 tools/completion/clawfs.bash '$(DESTDIR)$(COMPDIR)/clawfs'
+	ln -sf clawfs '$(DESTDIR)$(COMPDIR)/clawfsctl'
+	install -D -m 0644 README.md '$(DESTDIR)$(DOCDIR)/README.md'
+	install -D -m 0644 LICENSE '$(DESTDIR)$(DOCDIR)/LICENSE'
+	install -D -m 0644 tools/systemd/home-pi-.secureclaw.mount '$(DESTDIR)$(DOCDIR)/examples/home-pi-.secureclaw.mount'
 
+# Directories that others may use stay, unless they are empty and ours by name.
 uninstall: ## remove what install put there
 	rm -f '$(DESTDIR)$(PREFIX)/sbin/clawfs' '$(DESTDIR)$(PREFIX)/bin/clawfsctl'
-	rm -rf '$(DESTDIR)$(PREFIX)/share/doc/clawfs'
+	@set -e; for name in $(HELPERS) $(UHELPERS); do rm -f "$(DESTDIR)$(SBIN)/$$name"; done; \
+	  for unit in $(UNITS); do rm -f "$(DESTDIR)$(UNITDIR)/$$unit"; done; \
+	  for page in $(MAN_PAGES); do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}"; done
+	rm -f '$(DESTDIR)$(COMPDIR)/clawfs' '$(DESTDIR)$(COMPDIR)/clawfsctl'
+	rm -rf '$(DESTDIR)$(DOCDIR)'
+	@rmdir '$(DESTDIR)$(UNITDIR)/system/user@.service.d' 2>/dev/null || true
 
 clean: ## remove build/
 	rm -rf build
@@ -239,7 +279,7 @@ $(BUILD)/measure/gzip: tests/measure/gzip.c $(BUILD)/libclawfs.a
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard fs/*.[ch] policy/*.[ch])
 	@mkdir -p $(@D)
 	@echo '  CLANG $@'
-	@$(CLANG) $(STD) $(WARN) $(FUZZ_FLAGS) $< $(FUZZ_$*) -o $@ -lz -lpthread
+	@$(CLANG) $(STD) $(WARN) $(FUZZ_FLAGS) $(FUSE_CFLAGS) $< $(FUZZ_$*) -o $@ $(LIBS)
 
 -include $(patsubst tools/%.c,$(BUILD)/obj/tools/%.d,$(wildcard tools/bench/*.c))
 -include $(POLICY_OBJ:.o=.d) $(FS_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(UNIT_BIN:=.d)

@@ -1,4 +1,5 @@
 #include "fs/epoch.h"
+#include "fs/crashpoint.h"
 #include "fs/fs.h"
 #include "fs/job.h"
 #include "fs/serve.h"
@@ -168,14 +169,19 @@ static int run_batch(struct clawfs *fs, struct job *jobs, const uint32_t *slots,
 		job_write(fs, &jobs[i]);
 	for (uint32_t i = 0; i < begun; i++)
 		wrote |= !jobs[i].identical && !jobs[i].cancelled;
+	CRASH_POINT("epoch: times");
 	/* The card is written anyway: what waited for that goes along. */
 	if (wrote)
 		epoch_set_times(fs);
 	serve_waits(fs);
+	CRASH_POINT("epoch: sync files");
 	sync_files(fs, jobs, begun);
+	CRASH_POINT("epoch: commit");
 	for (uint32_t i = 0; i < begun; i++)
 		job_commit(fs, &jobs[i]);
+	CRASH_POINT("epoch: sync directories");
 	sync_dirs(fs, jobs, begun);
+	CRASH_POINT("epoch: book");
 	msec_t now = clock_now();
 	for (uint32_t i = 0; i < begun; i++) {
 		if (jobs[i].error && !error)

@@ -1,3 +1,4 @@
+#include "fs/crashpoint.h"
 #include "fs/fileimpl.h"
 #include "fs/fs.h"
 #include <errno.h>
@@ -162,7 +163,9 @@ int file_raise(struct clawfs *fs, uint32_t slot, bool tail, bool empty, bool mar
 	/* A tail goes on reading its head there. */
 	if (!tail)
 		file_close_lower(f);
+	CRASH_POINT("file: raised");
 	n->flags |= NODE_UPPER;
+	CRASH_POINT("file: adopt");
 	file_adopt(fs, slot, tail ? PLACE_TAIL : PLACE_WHOLE, tail ? st.st_size : 0, fd);
 	return 0;
 }
@@ -316,9 +319,10 @@ void file_orphan(struct clawfs *fs, uint32_t slot)
 		if (rc == 0 && fstat(f->fd_up, &st) == 0) {
 			const struct timespec times[2] = {st.st_atim, st.st_mtim};
 			fs->lower.sys->futimens(f->fd_wr, times);
-			file_close_fd(&f->fd_up);
-			f->place = PLACE_LOWER;
 			f->through = true;
+			/* In this order: at each moment a record says where all of it is. */
+			__atomic_store_n(&f->place, PLACE_LOWER, __ATOMIC_RELEASE);
+			file_close_fd(&f->fd_up);
 		}
 	}
 	pthread_mutex_lock(&fs->sched.lock);

@@ -99,15 +99,16 @@ static int spill_orphan(struct clawfs *fs, uint32_t slot)
 				close(fd);
 			} else {
 				file_close_lower(f);
-				file_close_fd(&f->fd_up);
 				f->fd_rd = f->fd_wr = fd;
 				struct node *n = fs_node(fs, f->node);
 				if (n->lower_fd < 0) {
 					n->lower_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 					fs->nodes.dirfds += n->lower_fd >= 0;
 				}
-				f->place = PLACE_LOWER;
 				f->through = true;
+				/* In this order: at each moment a record says where all of it is. */
+				__atomic_store_n(&f->place, PLACE_LOWER, __ATOMIC_RELEASE);
+				file_close_fd(&f->fd_up);
 				pthread_mutex_lock(&fs->sched.lock);
 				sched_account(fs, f, 0);
 				pthread_mutex_unlock(&fs->sched.lock);

@@ -2,6 +2,7 @@
  * replacement lies in the temporary directory, which the next mount empties,
  * P12); a longer prefix of a log (P2); the complete new version (P3). */
 #include "fs/job.h"
+#include "fs/crashpoint.h"
 #include "fs/fileimpl.h"
 #include "fs/names.h"
 #include <errno.h>
@@ -287,6 +288,14 @@ static bool is_identical(struct clawfs *fs, struct job *job)
 	return same;
 }
 
+/* What the mount now has under the job's name is (a successor of) this file. */
+static uint32_t current_node(struct clawfs *fs, const struct job *job)
+{
+	uint32_t cur = node_find(&fs->nodes, job->parent, job->name);
+
+	return cur && fs_node(fs, cur)->lineage == job->lineage && fs_node(fs, cur)->flags & NODE_UPPER ? cur : 0;
+}
+
 /* A fresh file for the replacement: in the temporary directory, or beside the
  * target when that is on another device. */
 static int open_temp(struct clawfs *fs, struct job *job)
@@ -296,6 +305,12 @@ static int open_temp(struct clawfs *fs, struct job *job)
 	int fd;
 
 	pthread_rwlock_wrlock(&fs->tree);
+	/* Its directory may be gone too, and the number be another's. */
+	if (!current_node(fs, job)) {
+		job->cancelled = true;
+		pthread_rwlock_unlock(&fs->tree);
+		return 0;
+	}
 	int dir = dir_lower(fs, job->parent);
 	int temp = dir < 0 ? dir : lower_temp_dir(&fs->lower);
 	if (dir >= 0 && (temp < 0 || fs->lower.sys->fstat(dir, &st) < 0 || st.st_dev != fs->lower.dev)) {
@@ -378,8 +393,9 @@ static int write_whole(struct clawfs *fs, struct job *job)
 		return 0;
 	}
 	rc = open_temp(fs, job);
-	if (rc == 0)
-		rc = copy_version(fs, job);
+	if (rc < 0 || job->cancelled)
+		return rc;
+	rc = copy_version(fs, job);
 	if (rc == 0 && job->own) {
 		/* Rewritten in place: what hangs on the file stays on it. */
 		pthread_rwlock_rdlock(&fs->tree);
@@ -407,14 +423,6 @@ void job_write(struct clawfs *fs, struct job *job)
 
 /* --- commit -------------------------------------------------------------- */
 
-/* What the mount now has under the job's name is (a successor of) this file. */
-static uint32_t current_node(struct clawfs *fs, const struct job *job)
-{
-	uint32_t cur = node_find(&fs->nodes, job->parent, job->name);
-
-	return cur && fs_node(fs, cur)->lineage == job->lineage && fs_node(fs, cur)->flags & NODE_UPPER ? cur : 0;
-}
-
 /* The readers of the file go on, on the lower's new file. */
 static void take_descriptor(struct clawfs *fs, struct job *job)
 {
@@ -422,7 +430,9 @@ static void take_descriptor(struct clawfs *fs, struct job *job)
 
 	pthread_rwlock_wrlock(&f->lock);
 	if (job->append && f->place == PLACE_TAIL) {
+		CRASH_POINT("job: book tail");
 		f->flushed = job->to;
+		CRASH_POINT("job: punch");
 		file_punch(fs, job->slot);
 		if (f->fd_rd < 0)
 			f->fd_rd = fcntl(job->fd, F_DUPFD_CLOEXEC, 0);
@@ -469,14 +479,18 @@ static void commit_whole(struct clawfs *fs, struct job *job)
 		job->created = true;
 	}
 	if (cur == job->node) {
+		CRASH_POINT("job: set lower");
 		node_set_lower(&fs->nodes, cur, st.st_dev, st.st_ino);
+		CRASH_POINT("job: take descriptor");
 		take_descriptor(fs, job);
+		CRASH_POINT("job: set times");
 		struct node *n = fs_node(fs, cur);
+		/* Before the flag says that it counts. */
+		n->mtime = job->st.st_mtim;
 		if (job->identical && !(n->flags & NODE_TIMES)) {
 			n->flags |= NODE_TIMES;
 			__atomic_add_fetch(&fs->sched.times_pending, 1, __ATOMIC_RELEASE);
 		}
-		n->mtime = job->st.st_mtim;
 		if (!job->identical && n->flags & NODE_TIMES) {
 			n->flags &= ~(uint32_t)NODE_TIMES;
 			__atomic_sub_fetch(&fs->sched.times_pending, 1, __ATOMIC_RELEASE);

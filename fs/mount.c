@@ -94,6 +94,14 @@ static void detach_dead(const char *path)
 		waitpid(pid, NULL, 0);
 }
 
+void mount_detach(struct clawfs *fs)
+{
+	dev_t dev;
+
+	if (find_clawfs_mount(fs->mountpoint, &dev) && dev == fs->mount_dev)
+		detach_dead(fs->mountpoint);
+}
+
 /* What stat(2) shows may be remembered by the kernel; statfs(2) asks. */
 static bool is_dead(const char *path)
 {

@@ -18,6 +18,9 @@ int mount_check(const struct options *options);
 /* The FUSE session's arguments. 0 or -ENOMEM. */
 int mount_args(struct fuse_args *args, const struct clawfs *fs, const struct options *options);
 
+/* Takes the mount away, if it is still there, without the session. */
+void mount_detach(struct clawfs *fs);
+
 /* Mounts. -1 with the reason and the remedy in `why`. */
 int mount_attach(struct clawfs *fs, char *why, size_t why_size);
 

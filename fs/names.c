@@ -1,5 +1,6 @@
 /* Finding and making names. A second name: link.c; removing: remove.c; moving: rename.c. */
 #include "fs/names.h"
+#include "fs/crashpoint.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -173,9 +174,11 @@ int name_enter_upper(struct clawfs *fs, uint32_t parent, const char *name, mode_
 		return rc;
 	}
 	struct node *n = fs_node(fs, *node);
+	CRASH_POINT("name: enter upper");
 	n->flags |= NODE_UPPER;
 	n->lineage = node_new_lineage(ns);
 	node_set_ino(ns, *node);
+	CRASH_POINT("name: to the directory");
 	node_ram_add(ns, *node);
 	dir_touch(fs, parent, false);
 	return 0;
@@ -281,6 +284,7 @@ int fs_create(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		rc = name_give(fs, *node, st);
 		given_up = rc < 0;
 	}
+	CRASH_POINT("name: request made");
 	if (rc == 0 && *created)
 		request_made(*node);
 	intent_clear(fs);

@@ -206,7 +206,8 @@ static bool create_again(fuse_req_t req, struct fuse_file_info *fi)
 	uint32_t index = handle_made(req), slot = 0;
 	struct stat st;
 
-	if (!index && !(r && r->state == REQUEST_MADE))
+	bool made = r && r->state == REQUEST_MADE;
+	if (!index && !made)
 		return false;
 	uint32_t node = index ? handle_at(fs, index)->node : r->node;
 	pthread_rwlock_rdlock(&fs->tree);
@@ -219,7 +220,7 @@ static bool create_again(fuse_req_t req, struct fuse_file_info *fi)
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else
-		reply_create(req, node, slot, index, &st, fi, r->state == REQUEST_MADE);
+		reply_create(req, node, slot, index, &st, fi, made);
 	return true;
 }
 

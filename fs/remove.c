@@ -1,4 +1,5 @@
 /* Removing names, and what becomes of nodes without one. */
+#include "fs/crashpoint.h"
 #include "fs/names.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +41,9 @@ void name_gone(struct clawfs *fs, uint32_t node, uint32_t parent, const char *na
 
 	if (node_in_ram(ns, node))
 		node_ram_remove(ns, node);
+	CRASH_POINT("remove: name");
 	node_name_remove(ns, node, parent, name);
+	CRASH_POINT("remove: nameless");
 	node_nameless(fs, node, hidden);
 }
 
@@ -115,12 +118,14 @@ int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		if (rc < 0)
 			goto out;
 	}
+	CRASH_POINT("remove: lower");
 	if (lower) {
 		int dir = dir_lower(fs, parent);
 		rc = dir < 0 ? dir : fs->lower.sys->unlinkat(dir, name, 0) < 0 ? -errno : 0;
 		if (rc < 0)
 			goto out;
 	}
+	CRASH_POINT("remove: upper");
 	if (upper && !lower) {
 		rc = upper_hide(&fs->upper, updir, name, &hidden);
 		if (rc < 0)

@@ -1,4 +1,5 @@
 #include "fs/request.h"
+#include "fs/crashpoint.h"
 #include <linux/fuse.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -136,6 +137,7 @@ void request_read(struct requests *all, uint32_t generation, const void *in, siz
 		struct request *r = claim(all, generation);
 		if (!r)
 			return;
+		CRASH_POINT("request: claimed");
 		r->rc = 0;
 		r->node = r->handle = r->slot = 0;
 		r->able = false;
@@ -143,6 +145,7 @@ void request_read(struct requests *all, uint32_t generation, const void *in, siz
 		r->opcode = head.opcode;
 		__atomic_store_n(&r->unique, unique, __ATOMIC_RELEASE);
 		current = r;
+		CRASH_POINT("request: recorded");
 		if (head.opcode == FUSE_FORGET || head.opcode == FUSE_BATCH_FORGET)
 			note_forgets(r, in, len);
 	}
@@ -155,6 +158,7 @@ void request_answered(const void *out, size_t len)
 
 	if (!current || len < sizeof(head))
 		return;
+	CRASH_POINT("request: answered");
 	memcpy(&head, out, sizeof(head));
 	/* A notification that it sends meanwhile has none. */
 	if ((head.unique & ~UNIQUE_RESEND) != current->unique)

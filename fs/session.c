@@ -14,8 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* How often a lower that seems to be mounted is looked at again, 100 ms apart. */
+#define LOCK_TRIES 10
 
 /* --- one mount of a lower at a time -------------------------------------- */
 
@@ -30,8 +34,12 @@ static int lock_lower(struct clawfs *fs)
 		return 0;
 	if (errno != EWOULDBLOCK)
 		return -errno;
-	if (flock(fd, LOCK_SH | LOCK_NB) < 0)
-		return -EBUSY;
+	/* The unmount returns before its daemon has heard of it. */
+	for (int i = 0; flock(fd, LOCK_SH | LOCK_NB) < 0; i++) {
+		if (i == LOCK_TRIES)
+			return -EBUSY;
+		usleep(100000);
+	}
 	log_info(fs->log, "waiting for the last mount of %s to finish its flush", fs->source);
 	while (flock(fd, LOCK_EX) < 0)
 		if (errno != EINTR)
@@ -239,6 +247,8 @@ int session_run(struct options *opt)
 		free(fs);
 		return 1;
 	}
+	/* Modes come with the requests, and the kernel has taken the caller's umask from them. */
+	umask(0);
 	reset(fs);
 	fs->live_fd = -1;
 	pthread_mutex_init(&fs->reload, NULL);

@@ -1,4 +1,5 @@
 #include "fs/supervisor.h"
+#include "fs/mount.h"
 #include "fs/steward.h"
 #include "fs/takeover.h"
 #include "fs/worker.h"
@@ -179,7 +180,12 @@ static int give_up(struct supervisor *s)
 		  "%u workers died within a minute: giving up; the mount is taken down, and what is in RAM is flushed",
 		  s->deaths_max);
 	end_steward(fs);
-	fuse_session_unmount(fs->session);
+	/* A worker that was ending has closed the device; close_leftovers closes what has its number. */
+	bool ending = fs->shared->ending;
+	if (ending)
+		mount_detach(fs);
+	else
+		fuse_session_unmount(fs->session);
 	close_leftovers(s);
 	pid_t pid = fork();
 	if (pid == 0)
@@ -192,7 +198,8 @@ static int give_up(struct supervisor *s)
 	else
 		log_error(fs->log, "ended after the deaths, with unflushed data; it is kept in %s: mount again",
 			  fs->upper.path);
-	fuse_session_destroy(fs->session);
+	if (!ending)
+		fuse_session_destroy(fs->session);
 	worker_close(fs, !good);
 	return 1;
 }
@@ -233,7 +240,8 @@ static int wait_for_worker(struct supervisor *s)
 			s->end_signal = sig;
 		/* The worker may start no program (sandbox.h). */
 		if (sig == SUPERVISOR_UNMOUNT) {
-			fuse_session_unmount(s->fs->session);
+			mount_detach(s->fs);
+			__atomic_store_n(&s->fs->shared->detached, true, __ATOMIC_RELEASE);
 			continue;
 		}
 		if (sig > 0 && sig != SIGUSR1)
@@ -253,11 +261,15 @@ static int serve_to_the_end(struct supervisor *s)
 			return give_up(s);
 		}
 		int status = wait_for_worker(s);
-		if (WIFEXITED(status) && (WEXITSTATUS(status) == EXIT_GOOD || WEXITSTATUS(status) == EXIT_BAD))
+		if (WIFEXITED(status) && (WEXITSTATUS(status) == EXIT_GOOD || WEXITSTATUS(status) == EXIT_BAD)) {
+			worker_forget(fs);
 			return WEXITSTATUS(status) == EXIT_BAD;
+		}
 		report_death(s, status);
-		if (fs->shared->closed)
+		if (fs->shared->closed) {
+			worker_forget(fs);
 			return 1;
+		}
 		if (note_death(s, clock_now()))
 			return give_up(s);
 		if (!fs->shared->ending && !s->can_resend)

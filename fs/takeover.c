@@ -1,4 +1,5 @@
 #include "fs/takeover.h"
+#include "fs/crashpoint.h"
 #include "fs/fileimpl.h"
 #include "fs/takeoverimpl.h"
 #include <errno.h>
@@ -126,20 +127,33 @@ static void settle_append(struct clawfs *fs, struct request *r)
 	r->slot = 0;
 }
 
+/* A handle that was not complete is none: its number may become another's. */
+static void settle_handle(struct clawfs *fs, struct request *r)
+{
+	bool live = r->handle && shm_table_is_live(fs->handles, r->handle);
+	uint32_t state = live ? ((struct handle *)shm_table_at(fs->handles, r->handle))->state : HANDLE_NONE;
+
+	if (r->opcode == FUSE_RELEASE || r->opcode == FUSE_RELEASEDIR) {
+		if (state == HANDLE_CLOSING && r->state == REQUEST_BEGUN)
+			r->state = REQUEST_DONE;
+	} else if (state != HANDLE_OPEN) {
+		r->handle = 0;
+	}
+}
+
 static void settle_requests(struct clawfs *fs)
 {
 	for (uint32_t i = 0; i < REQUESTS_MAX; i++) {
 		struct request *r = &fs->shared->requests.record[i];
+		if (r->state == REQUEST_FREE)
+			continue;
+		settle_handle(fs, r);
 		if (r->state != REQUEST_BEGUN)
 			continue;
 		if (r->opcode == FUSE_FORGET || r->opcode == FUSE_BATCH_FORGET)
 			settle_forget(fs, r);
 		else if (r->opcode == FUSE_WRITE && r->slot && is_file(fs, r->slot))
 			settle_append(fs, r);
-		bool release = r->opcode == FUSE_RELEASE || r->opcode == FUSE_RELEASEDIR;
-		if (release && r->handle && shm_table_is_live(fs->handles, r->handle) &&
-		    ((struct handle *)shm_table_at(fs->handles, r->handle))->state == HANDLE_CLOSING)
-			r->state = REQUEST_DONE;
 	}
 }
 
@@ -305,6 +319,22 @@ static void ask_kernel(struct clawfs *fs)
 	}
 }
 
+/* What has a name can be opened again; what a descriptor shows may have been removed or replaced under it. */
+static void forget_directories(struct clawfs *fs)
+{
+	uint32_t end = shm_table_end(fs->nodes.table);
+
+	for (uint32_t i = NODE_FIRST; i < end; i++) {
+		struct node *n = fs_node(fs, i);
+		if (!takeover_is_node(fs, i) || !n->name)
+			continue;
+		node_close_fd(&fs->nodes, &n->lower_fd);
+		node_close_fd(&fs->nodes, &n->upper_fd);
+		if (!n->lineage)
+			n->lineage = node_new_lineage(&fs->nodes);
+	}
+}
+
 int takeover(struct clawfs *fs, msec_t now)
 {
 	struct name_drop drop[2];
@@ -317,6 +347,7 @@ int takeover(struct clawfs *fs, msec_t now)
 	fs->upper.next_work = (uint64_t)fs->shared->generation << 40;
 
 	sched_fini(&fs->sched);
+	CRASH_POINT("takeover: begin");
 	int rc = sched_init(&fs->sched);
 	if (rc == 0)
 		rc = shm_table_revive(fs->files);
@@ -330,22 +361,34 @@ int takeover(struct clawfs *fs, msec_t now)
 		rc = sort_descriptors(fs);
 	if (rc < 0)
 		return rc;
+	forget_directories(fs);
 	/* So that its end is gone through from the beginning. */
 	uint32_t victim = intent_victim(fs);
 	if (victim)
 		fs_node(fs, victim)->flags &= ~(uint32_t)NODE_ORPHAN;
+	CRASH_POINT("takeover: files");
 	revive_files(fs);
+	CRASH_POINT("takeover: requests");
 	settle_requests(fs);
+	CRASH_POINT("takeover: handles");
 	revive_handles(fs);
 	nodes_list_ram(&fs->nodes);
+	CRASH_POINT("takeover: intent");
 	intent_settle(fs, drop, now);
+	CRASH_POINT("takeover: look");
 	takeover_look(fs, now);
+	CRASH_POINT("takeover: count");
 	nodes_list_ram(&fs->nodes);
 	count_again(fs, now);
+	CRASH_POINT("takeover: clean");
 	upper_empty_work(&fs->upper);
 	lower_temp_remove(&fs->lower);
 	let_go(fs);
-	ask_kernel(fs);
+	CRASH_POINT("takeover: ask the kernel");
+	/* Without a mount there is nobody to ask, and the descriptor's number may be another's. */
+	if (!fs->shared->ending)
+		ask_kernel(fs);
+	CRASH_POINT("takeover: end");
 	log_info(fs->log, "worker number %u has taken over", fs->shared->generation);
 	return 0;
 }

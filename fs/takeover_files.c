@@ -5,6 +5,7 @@
 #include "fs/takeoverimpl.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,13 +306,18 @@ static bool is_missing(struct look *l, uint32_t node)
 static void look_children(struct look *l, uint32_t dir)
 {
 	struct clawfs *fs = l->fs;
+	char path[PATH_MAX];
 
 	for (uint32_t child = fs_node(fs, dir)->ram_head; child; child = fs_node(fs, child)->ram_next) {
 		const struct node *n = fs_node(fs, child);
 		const struct name *name = name_at(&fs->nodes, n->name);
-		bool late = S_ISREG(n->type) ? n->file && file_at(fs, n->file)->policy.cls == CLASS_VOLATILE &&
-						       file_classify(fs, dir, name->text) != CLASS_VOLATILE
-					     : !S_ISDIR(n->type);
+		bool late = true;
+		if (S_ISREG(n->type))
+			late = n->file && file_at(fs, n->file)->policy.cls == CLASS_VOLATILE &&
+			       file_classify(fs, dir, name->text) != CLASS_VOLATILE;
+		else if (S_ISDIR(n->type))
+			late = node_path(&fs->nodes, child, path, sizeof(path)) == 0 &&
+			       !policy_classify_dir_volatile(&fs->config.rules, path);
 		if (late) {
 			dir_children_materialise(fs, dir, l->now);
 			return;

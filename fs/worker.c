@@ -1,5 +1,6 @@
 #include "fs/worker.h"
 #include "fs/dbscan.h"
+#include "fs/mount.h"
 #include "fs/notify.h"
 #include "fs/recover.h"
 #include "fs/reload.h"
@@ -10,8 +11,8 @@
 #include "fs/supervisor.h"
 #include "fs/takeover.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,7 +197,6 @@ static int flush_at_end(struct clawfs *fs)
 /* After the last request: what is in RAM goes to the lower. */
 static int drain(struct clawfs *fs)
 {
-	flock(fs->lower.root, LOCK_SH);
 	int rc = flush_at_end(fs);
 	sched_stop(fs);
 	dbscan_fold(fs);
@@ -220,15 +220,33 @@ bool worker_confine(struct clawfs *fs)
 	return rc == 0;
 }
 
-/* Ends the mount. Where that takes a program (an ordinary user's fusermount3), the supervisor runs it. */
-static void unmount(struct clawfs *fs)
+/* An ordinary user's mount is ended by a program (fusermount3), which the supervisor runs. */
+static bool ask_supervisor(struct clawfs *fs, bool served)
 {
-	struct pollfd device = {.fd = fuse_session_fd(fs->session)};
+	struct shared *shared = fs->shared;
 
-	if (!fs->lower.privileged && fs->shared->supervisor && kill(fs->shared->supervisor, SUPERVISOR_UNMOUNT) == 0)
-		for (int i = 0; i < UNMOUNT_TRIES && poll(&device, 1, 10) == 0; i++)
-			;
-	fuse_session_unmount(fs->session);
+	if (fs->lower.privileged || !shared->supervisor || kill(shared->supervisor, SUPERVISOR_UNMOUNT) < 0)
+		return false;
+	for (int i = 0; i < UNMOUNT_TRIES && !__atomic_load_n(&shared->detached, __ATOMIC_ACQUIRE); i++)
+		usleep(10000);
+	/* Programs that still have files open are to hear that nobody answers. The number stays the session's. */
+	int null = served ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
+	if (null >= 0) {
+		dup3(null, fuse_session_fd(fs->session), O_CLOEXEC);
+		close(null);
+	}
+	return true;
+}
+
+static void unmount(struct clawfs *fs, bool served)
+{
+	if (ask_supervisor(fs, served))
+		return;
+	/* The worker before may have closed the device, and its number be another's now. */
+	if (served)
+		fuse_session_unmount(fs->session);
+	else
+		mount_detach(fs);
 }
 
 int worker_run(struct clawfs *fs, bool successor)
@@ -245,8 +263,9 @@ int worker_run(struct clawfs *fs, bool successor)
 	/* What a worker has been told to read again is not in the memory that the next one begins with. */
 	if (successor && fs->shared->reloaded)
 		reload(fs);
+	bool served = !fs->shared->ending;
 	fs->notify = notify_create(is_alive, fs);
-	if (!fs->shared->ending) {
+	if (served) {
 		char text[400];
 		snprintf(text, sizeof(text), "%.180s is mounted on %.180s", fs->source, fs->mountpoint);
 		notify_ready(fs->notify, text);
@@ -255,13 +274,16 @@ int worker_run(struct clawfs *fs, bool successor)
 			log_error(fs->log, "serving ended: %s", strerror(-rc));
 		fs->shared->ending = true;
 	}
+	/* To a mount that waits for this one's end. */
+	flock(fs->lower.root, LOCK_SH);
 	notify_stopping(fs->notify, "flushing");
-	unmount(fs);
+	unmount(fs, served);
 	steward_stop(fs);
 	int status = drain(fs) < 0;
 	log_info(fs->log, "ended%s", status ? " with unflushed data" : ", everything is on the lower");
 	notify_destroy(fs->notify);
-	fuse_session_destroy(fs->session);
+	if (served)
+		fuse_session_destroy(fs->session);
 	fs->shared->closed = true;
 	worker_close(fs, status);
 	return status;
@@ -275,6 +297,16 @@ void worker_close(struct clawfs *fs, int status)
 	lower_temp_remove(&fs->lower);
 	/* What was found here and not flushed stays for the next mount. */
 	upper_close(&fs->upper, !keep && status == 0);
+	lower_fini(&fs->lower);
+}
+
+void worker_forget(struct clawfs *fs)
+{
+	fuse_session_destroy(fs->session);
+	/* The records are the worker's, and more than are mapped here. */
+	fs->nodes.dirfds = 0;
+	clawfs_fini(fs);
+	upper_close(&fs->upper, false);
 	lower_fini(&fs->lower);
 }
 

@@ -20,6 +20,10 @@ bool worker_confine(struct clawfs *fs);
 /* Gives everything back. `status` that of the flush; 0 and nothing left out: the upper goes too. */
 void worker_close(struct clawfs *fs, int status);
 
+/* In the supervisor, when its worker has given everything back: frees this process's own memory of it. The descriptors,
+ * which both share, are closed already, and so are their numbers here. */
+void worker_forget(struct clawfs *fs);
+
 /* Flushes what the upper holds, by a view made of the trees alone, when workers die of the tables. Lower and upper of
  * `dead`, the rest is made anew. Exit status. */
 int worker_rescue(const struct clawfs *dead);

@@ -1,12 +1,12 @@
 #!/bin/bash
-# tools/deps.sh build|bench|test: install with apt-get what is missing on a bare
+# tools/deps.sh build|bench|test|boot: install with apt-get what is missing on a bare
 # Debian 12 or 13; says nothing when everything is there.
 set -euo pipefail
 
 build=(gcc make pkg-config libc6-dev libfuse3-dev fuse3 libseccomp-dev libsqlite3-dev zlib1g-dev)
 # libclang-rt-dev: libFuzzer and clang's sanitizers.
 test=(libcmocka-dev clang libclang-rt-dev clang-tidy clang-format cppcheck valgrind rsync git sqlite3 xfsprogs btrfs-progs e2fsprogs psmisc strace
-	util-linux mount procps)
+	util-linux mount procps systemd mandoc groff bash-completion)
 
 # dpkg-dev's unpacking is not needed for passthrough_ll's source, xz is.
 bench=(eatmydata rsync xfsprogs btrfs-progs e2fsprogs util-linux mount tar xz-utils)
@@ -23,8 +23,9 @@ test)
 	command -v node >/dev/null || wanted+=(nodejs)
 	command -v npm >/dev/null || wanted+=(npm)
 	;;
+boot) wanted=("${build[@]}" systemd systemd-container dbus dbus-user-session libpam-systemd e2fsprogs procps) ;;
 *)
-	echo "usage: tools/deps.sh build|bench|test" >&2
+	echo "usage: tools/deps.sh build|bench|test|boot" >&2
 	exit 2
 	;;
 esac

@@ -2,17 +2,17 @@
 # tests/crash/results.sh CLAWFS BIN [key=value...]: runs the tiers of issue "nothing is lost" and writes
 # tests/RESULTS.md from what they said.
 #   kills= of a worker at random instants   points= kills at numbered calls   cuts= of ext4   cuts_xfs= cuts_btrfs=
-#   faults= combinations   minutes= of soak   fuzz= seconds a target   seed=   tsan=FILE: the log of `make tsan`, or none
+#   debug=CLAWFS of a debug build, for the points   faults= combinations   minutes= of soak   fuzz= seconds a target   seed=   tsan=FILE: the log of `make tsan`, or none
 set -euo pipefail
 CLAWFS=$1
 BIN=$2
 shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-kills=100 points=80 cuts=20 cuts_xfs=5 cuts_btrfs=5 faults=60 minutes=1 fuzz=10 seed=1 tsan=''
+kills=100 points=80 cuts=20 cuts_xfs=5 cuts_btrfs=5 faults=60 minutes=1 fuzz=10 seed=1 tsan='' debug=$CLAWFS
 for word in "$@"; do
 	case $word in
-	kills=* | points=* | cuts=* | cuts_xfs=* | cuts_btrfs=* | faults=* | minutes=* | fuzz=* | seed=* | tsan=*) declare "$word" ;;
+	kills=* | points=* | cuts=* | cuts_xfs=* | cuts_btrfs=* | faults=* | minutes=* | fuzz=* | seed=* | tsan=* | debug=*) declare "$word" ;;
 	*)
 		echo "results.sh: \"$word\" is no option; see the head of tests/crash/results.sh" >&2
 		exit 2
@@ -37,7 +37,7 @@ one() { # NAME: what the tier said last of all, and how it ended
 }
 
 tier kills "$here/kills.sh" "$CLAWFS" "$BIN" kills="$kills" seed="$seed"
-tier points "$here/kills.sh" "$CLAWFS" "$BIN" mode=points kills="$points" seed="$seed"
+tier points "$here/kills.sh" "$debug" "$BIN" mode=points kills="$points" each=1000 seed="$seed"
 tier faults "$here/kills.sh" "$CLAWFS" "$BIN" mode=faults kills="$faults" each=1000 seed="$seed"
 tier cuts-ext4 "$here/cuts.sh" "$CLAWFS" "$BIN" fs=ext4 cuts="$cuts" seed="$seed" seconds=20
 tier cuts-xfs "$here/cuts.sh" "$CLAWFS" "$BIN" fs=xfs cuts="$cuts_xfs" seed="$seed" seconds=12
@@ -62,7 +62,8 @@ tier fuzz make --no-print-directory -C "$root" fuzz SECONDS="$fuzz"
 	one kills
 	cat <<-END
 
-		Kills before and after each kind of system call on the lower and the upper, the n-th time it is passed:
+		Kills before and after each kind of system call on the lower and the upper, and at the points of a debug build
+		(\`fs/crashpoint.h\`), the n-th time it is passed; \`kinds\` counts those that struck at least once:
 
 	END
 	one points

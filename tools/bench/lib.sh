@@ -197,6 +197,10 @@ configuration_up() {
 	fi
 }
 
+# The copy onto the card left it in the page cache, where a FUSE file system has nothing yet. The
+# application has been running for long: everything was read once, everywhere.
+warm_up() { foreground find "$1" -type f -exec cat {} + >/dev/null; }
+
 # As log2ram and anything-sync-daemon call it; they leave the rest to the card's page cache.
 rsync_once() { rsync -aX --inplace --no-whole-file --delete-after "$1/ram/" "$1/card/data/"; }
 rsync_loop() {

@@ -59,6 +59,7 @@ for name in "${wanted[@]}"; do
 	cp -a "$WORK/template" "$place/card/data"
 	sync -f "$place/card"
 	configuration_up "$name" "$place"
+	warm_up "$DATA"
 	servers[$name]=${SERVER:-}
 	targets+=("$name=$DATA")
 done

@@ -42,8 +42,8 @@ static void write_or_die(const struct target *t, int fd, const void *bytes, size
 
 void ops_setup(struct target *t)
 {
-	static const char *const dirs[] = {"logs",   "agents",	  "agents/main",   "agents/main/sessions",
-					   "memory", "workspace", "workspace/many"};
+	static const char *const dirs[] = {
+		"", "logs", "agents", "agents/main", "agents/main/sessions", "memory", "workspace", "workspace/many"};
 
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++)
 		if (mkdir(at(t, dirs[i]), 0700) < 0 && errno != EEXIST)

@@ -46,13 +46,14 @@ function losses(name) {
     result.streams[stream] = {
       seconds: Math.max(...all.map(({ seconds }) => seconds)),
       lost: Math.max(...all.map(({ lost }) => lost)),
+      none: all.every(({ acked }) => acked === 0),
       everything: all.every(({ present }) => present === 0),
       damaged: damaged.length,
     };
     if (damaged.length > 0) result.damage.push({ stream, cuts: damaged.length, example: damaged[0].damage });
     result.seconds = Math.max(result.seconds, result.streams[stream].seconds);
   }
-  result.everything = Object.values(result.streams).every(({ everything }) => everything);
+  result.everything = Object.values(result.streams).every(({ none, everything }) => none || everything);
   return result;
 }
 
@@ -82,6 +83,8 @@ function bounds(of, slow) {
     ['session saves lost, s', l.streams.save.seconds, 5], ['commits lost, s', l.streams.insert.seconds, 5], ['damaged files', l.damage.length, 0]] : [];
   const judge = ([what, value, most]) => ({ what, value, most, holds: value !== null && value <= most });
   const state = ([what, value, most]) => ({ what, value, most, holds: null });
+  // They are for the load at its default rates.
+  if (run.plan !== '') return [...writes, ...latencies, ...process, ...windows].map(state);
   return [...writes.map(judge), ...latencies.map(of.name === 'clawfs' ? judge : state), ...process.map(judge), ...windows.map(judge)];
 }
 

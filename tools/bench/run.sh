@@ -124,6 +124,7 @@ place_create() {
 	cp -a "$WORK/template" "$place/card/data"
 	sync -f "$place/card"
 	configuration_up "$name" "$place"
+	warm_up "$DATA"
 	# What clawfs does to a database that it finds at its mount is no part of the load.
 	[ ! -d "$place/mnt" ] || nap 2
 	sync -f "$place/card"

@@ -22,8 +22,8 @@ const STREAMS = [['log', 'log line'], ['transcript', 'transcript'], ['save', 'se
 
 // "0", "4.2 s", "all"; with what is damaged.
 function lost(of, stream) {
-  if (!of.losses) return '-';
-  const { seconds, everything, damaged } = of.losses.streams[stream];
+  const { none, seconds, everything, damaged } = of.losses?.streams[stream] ?? { none: true };
+  if (none) return '-';
   return `${everything ? 'all' : `${seconds.toFixed(1)} s`}${damaged ? `, ${damaged} damaged` : ''}`;
 }
 

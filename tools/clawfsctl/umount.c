@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -214,18 +215,12 @@ int ctl_umount_run(const struct ctl_command *self, int argc, char **argv)
 	return run(self, &place, wishes);
 }
 
-/* The kernel may still know names and attributes; to open something wants the daemon. */
+/* The kernel may still know names and attributes; this question goes to the daemon. */
 static bool is_dead(const char *dir)
 {
-	char path[PATH_MAX];
+	struct statfs fs;
 
-	if ((size_t)snprintf(path, sizeof(path), "%s/.clawfs/stats", dir) >= sizeof(path))
-		return false;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool dead = fd < 0 && errno == ENOTCONN;
-	if (fd >= 0)
-		close(fd);
-	return dead;
+	return statfs(dir, &fs) < 0 && errno == ENOTCONN;
 }
 
 int ctl_umount_helper(const struct ctl_command *self, int argc, char **argv)

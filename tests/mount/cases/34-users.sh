@@ -157,3 +157,23 @@ refute bob cat "$MNT/shared/a.json"
 umount_fs
 assert_eq "$(stat -c '%u:%g %a' "$LOWER/shared/a.json")" "$ALICE:$ALICE 600"
 assert_eq "$(stat -c '%u:%g %a' "$LOWER/alice")" "$ALICE:$ALICE 700"
+
+# A new file's mode is its creator's to say, whatever umask the daemon was started with.
+umask 077
+mount_fs
+umask 0
+for place in "$MNT" "$CASE_DIR/native"; do
+	mkdir -p "$place/modes"
+	(
+		cd "$place/modes"
+		touch t.txt t.json t.log t.jsonl t.lock
+		mkdir t.dir l.lock.d
+		mkfifo t.fifo
+		sqlite3 t.db 'create table t(a)'
+	)
+done
+modes() { (cd "$1/modes" && stat -c '%n %a' -- *); }
+assert_eq "$(modes "$MNT")" "$(modes "$CASE_DIR/native")" "modes of new files"
+umount_fs
+rm "$CASE_DIR/native/modes/t.lock"
+assert_eq "$(modes "$LOWER")" "$(modes "$CASE_DIR/native")" "modes of new files on the lower"

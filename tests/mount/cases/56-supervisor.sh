@@ -31,6 +31,17 @@ kill -9 "$worker"
 daemon_ended
 assert_eq "$(cat "$LOWER/a.log")" $'one\ntwo'
 
+# Killed while it flushes after the unmount: the next worker does it, without a mount.
+for i in 1 2 3 4; do
+	mount_fs "${windows[@]}"
+	for n in $(seq 40); do echo "$i" >"$MNT/f$n.json"; done
+	unmount_only
+	sleep 0.00$((i * 2 - 1))
+	kill_worker
+	daemon_ended
+	assert_eq "$(cat "$LOWER"/f*.json | sort | uniq -c | tr -s ' ')" " 40 $i"
+done
+
 # The supervisor alone: everything is flushed, and the worker serves on.
 mount_fs "${windows[@]}"
 echo three >>"$MNT/a.log"

@@ -134,17 +134,34 @@ refute gone "$pid"
 exec 5<&-
 wait_until gone "$pid"
 
+kill_both() {
+	local supervisor worker
+	supervisor=$(stats pid) worker=$(stats worker)
+	kill -9 "$supervisor"
+	kill -9 "$worker"
+	wait_until gone "$supervisor"
+	wait_until gone "$worker"
+}
 # A daemon that has died: umount takes the dead mount away, mount takes over what it left (P6).
 mount -t clawfs "$LOWER" "$MNT" -o "$long,uhelper=clawfs,upper=$UPPER"
 echo kept >>"$MNT/a.log"
-pid=$(stats pid)
-kill -9 "$pid"
-wait_until gone "$pid"
+kill_both
 umount "$MNT"
 mount -t clawfs "$LOWER" "$MNT" -o "$long,uhelper=clawfs,upper=$UPPER"
 assert_eq "$(tail -n 1 "$MNT/a.log")" kept
 umount "$MNT"
 assert_eq "$(tail -n 1 "$LOWER/a.log")" kept
+
+# The same without the umount, while the kernel still knows the root's attributes.
+mount -t clawfs "$LOWER" "$MNT" -o "$long,uhelper=clawfs,upper=$UPPER"
+echo again >>"$MNT/a.log"
+stat "$MNT" >/dev/null
+kill_both
+mount -t clawfs "$LOWER" "$MNT" -o "$long,uhelper=clawfs,upper=$UPPER"
+assert_eq "$(tail -n 1 "$MNT/a.log")" again
+umount "$MNT"
+assert_eq "$(tail -n 1 "$LOWER/a.log")" again
+refute mounted "$MNT"
 
 # --- a user who may (fstab says so) ----------------------------------------------
 mkdir "$CASE_DIR/hers"

@@ -1,11 +1,8 @@
-// openmetrics.js FILE sample...: prints the value of each sample ("name{a="b"}"), one a line; exits 1 at one that is not
-// there. With --check first: the rules that promtool does not judge (sets of samples in one piece, no counter below 0,
-// buckets that grow, +Inf and count that agree), and that nothing is there twice.
+// openmetrics.js FILE: the rules that promtool does not judge (sets of samples in one piece, no counter below 0, buckets
+// that grow, +Inf and count that agree), and that nothing is there twice. Exits 1 with a reason.
 'use strict';
 const fs = require('fs');
-const args = process.argv.slice(2);
-const check = args[0] === '--check' && args.shift();
-const lines = fs.readFileSync(args.shift(), 'utf8').split('\n');
+const lines = fs.readFileSync(process.argv[2], 'utf8').split('\n');
 const values = new Map();
 const families = new Map();
 let family = null;
@@ -34,26 +31,20 @@ for (const line of lines) {
   if (!sample[1].startsWith(family.name)) die(`${key} is not of ${family.name}`);
   values.set(key, Number(sample[3]));
 }
-if (check) {
-  if (lines[lines.length - 2] !== '# EOF') die('no # EOF at the end');
-  if (families.size < 30) die(`only ${families.size} families`);
-  let histograms = 0;
-  for (const [key, value] of values) {
-    if (value < 0) die(`${key} is ${value}`);
-    const m = key.match(/^(.*)_count(\{.*)\}$/);
-    if (!m) continue;
-    histograms++;
-    let before = 0;
-    for (const [k, v] of values)
-      if (k.startsWith(`${m[1]}_bucket${m[2]},`)) {
-        if (v < before) die(`${k} is below the one before`);
-        before = v;
-      }
-    if (values.get(`${m[1]}_bucket${m[2]},le="+Inf"}`) !== value) die(`${key} and +Inf differ`);
-  }
-  if (histograms < 5) die(`only ${histograms} histograms`);
+if (lines[lines.length - 2] !== '# EOF') die('no # EOF at the end');
+if (families.size < 30) die(`only ${families.size} families`);
+let histograms = 0;
+for (const [key, value] of values) {
+  if (value < 0) die(`${key} is ${value}`);
+  const m = key.match(/^(.*)_count(\{.*)\}$/);
+  if (!m) continue;
+  histograms++;
+  let before = 0;
+  for (const [k, v] of values)
+    if (k.startsWith(`${m[1]}_bucket${m[2]},`)) {
+      if (v < before) die(`${k} is below the one before`);
+      before = v;
+    }
+  if (values.get(`${m[1]}_bucket${m[2]},le="+Inf"}`) !== value) die(`${key} and +Inf differ`);
 }
-for (const key of args) {
-  if (!values.has(key)) die(`no sample ${key}`);
-  console.log(values.get(key));
-}
+if (histograms < 5) die(`only ${histograms} histograms`);
