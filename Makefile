@@ -38,7 +38,7 @@ CRASH_SRC  := $(filter-out $(CRASH_TOOLS:%=tests/crash/%.c) $(CRASH_LIB:%=tests/
 CRASH_BIN  := $(addprefix $(BUILD)/crash/,crash $(CRASH_TOOLS) $(CRASH_LIB:%=%.so))
 CTL_SRC    := $(wildcard tools/clawfsctl/*.c)
 CTL_OBJ    := $(CTL_SRC:%.c=$(BUILD)/obj/%.o)
-MAN_PAGES  := $(wildcard tools/man/*.[158])
+MAN_PAGES   = $(patsubst tools/man/%.in,$(BUILD)/man/%,$(wildcard tools/man/*.in))
 C_FILES     = $(wildcard policy/*.[ch] fs/*.[ch] tests/*/*.[ch] tools/*/*.[ch])
 
 .DEFAULT_GOAL := all
@@ -164,6 +164,11 @@ lint: all ## compiler analyzers, clang-tidy, cppcheck, layout, what policy/ impo
 format: ## put the sources in the project's layout
 	clang-format -i $(C_FILES)
 
+# What `clawfs -h` says of its options stands in the page.
+$(BUILD)/man/%: tools/man/%.in tools/man/options.sh $(BUILD)/clawfs
+	@mkdir -p $(@D)
+	@tools/man/options.sh $(BUILD)/clawfs $< > $@
+
 boot-test: all ## boot systemd in a container, power it off under writers, look at the card (15 s; as root)
 	@tools/deps.sh boot
 	tests/boot/run.sh $(BUILD)
@@ -178,7 +183,7 @@ UNITS     := system/clawfs@.service system/clawfs.target system/user@.service.d/
 HELPERS   := mount.clawfs mount.fuse.clawfs
 UHELPERS  := umount.clawfs umount.fuse.clawfs
 
-install: all ## install under $(DESTDIR)$(PREFIX), and the mount helpers in $(DESTDIR)$(SBIN)
+install: all $(MAN_PAGES) ## install under $(DESTDIR)$(PREFIX), and the mount helpers in $(DESTDIR)$(SBIN)
 	install -D -m 0755 $(BUILD)/clawfs '$(DESTDIR)$(PREFIX)/sbin/clawfs'
 	install -D -m 0755 $(BUILD)/clawfsctl '$(DESTDIR)$(PREFIX)/bin/clawfsctl'
 	install -d -m 0755 '$(DESTDIR)$(SBIN)' '$(DESTDIR)$(COMPDIR)'

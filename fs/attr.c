@@ -1,5 +1,6 @@
 #include "fs/attr.h"
 #include "fs/names.h"
+#include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
@@ -42,12 +43,15 @@ static bool stat_open(struct clawfs *fs, uint32_t node, struct stat *st, int *rc
 		return false;
 	struct file *f = file_at(fs, slot);
 	pthread_rwlock_rdlock(&f->lock);
-	int fd = f->place != PLACE_LOWER ? f->fd_up : f->fd_rd >= 0 ? f->fd_rd : f->fd_wr;
+	int fd = f->place == PLACE_PACKED  ? -1
+		 : f->place != PLACE_LOWER ? f->fd_up
+		 : f->fd_rd >= 0	   ? f->fd_rd
+					   : f->fd_wr;
 	if (fd >= 0) {
 		answered = true;
 		*rc = fs->lower.sys->fstat(fd, st) < 0 ? -errno : 0;
 	}
-	if (answered && f->place != PLACE_LOWER) {
+	if (answered && place_is_upper(f->place)) {
 		st->st_nlink = f->orphan ? 0 : 1;
 		st->st_blocks = (st->st_size + 511) / 512;
 	}
@@ -64,6 +68,8 @@ int node_stat(struct clawfs *fs, uint32_t node, struct stat *st)
 
 	if (S_ISDIR(n->type)) {
 		rc = stat_dir(fs, node, st);
+	} else if (n->flags & NODE_PACKED) {
+		rc = view_stat(fs, node, st);
 	} else if (!stat_open(fs, node, st, &rc)) {
 		if (n->flags & NODE_ORPHAN) {
 			rc = n->lower_fd < 0 ? -ESTALE : fs->lower.sys->fstat(n->lower_fd, st) < 0 ? -errno : 0;
@@ -90,10 +96,17 @@ int node_stat(struct clawfs *fs, uint32_t node, struct stat *st)
 
 int fs_getattr(struct clawfs *fs, uint32_t node, struct stat *st)
 {
-	pthread_rwlock_rdlock(&fs->tree);
-	int rc = node_stat(fs, node, st);
-	pthread_rwlock_unlock(&fs->tree);
-	return rc;
+	for (;;) {
+		pthread_rwlock_rdlock(&fs->tree);
+		int rc = node_stat(fs, node, st);
+		pthread_rwlock_unlock(&fs->tree);
+		if (rc == -VIEW_AGAIN)
+			rc = view_measure(fs, node);
+		else
+			return rc;
+		if (rc < 0)
+			return rc;
+	}
 }
 
 /* --- setattr ------------------------------------------------------------- */
@@ -238,11 +251,22 @@ static int change_node(struct clawfs *fs, uint32_t node, const struct change *ch
 
 static int truncate_node(struct clawfs *fs, uint32_t node, struct handle *h, off_t size, msec_t now)
 {
+	uint32_t slot = 0;
+	bool view = true;
+
 	if (h && h->file)
 		return file_truncate(fs, h->file, h, size, now);
-	pthread_rwlock_rdlock(&fs->tree);
-	uint32_t slot = file_get(fs, node);
-	pthread_rwlock_unlock(&fs->tree);
+	while (view) {
+		pthread_rwlock_rdlock(&fs->tree);
+		view = view_is(fs, node);
+		/* Whoever has its content state keeps it from being compressed. */
+		if (!view)
+			slot = file_get(fs, node);
+		pthread_rwlock_unlock(&fs->tree);
+		int rc = view ? view_revive(fs, node) : 0;
+		if (rc < 0)
+			return rc;
+	}
 	if (!slot)
 		return -ENOMEM;
 	int rc = file_truncate(fs, slot, NULL, size, now);
@@ -269,13 +293,20 @@ int fs_setattr(struct clawfs *fs, uint32_t node, struct handle *h, const struct 
 		c.times[1] = mask & FUSE_SET_ATTR_MTIME_NOW ? current : attr->st_mtim;
 	if (mask & FUSE_SET_ATTR_SIZE)
 		rc = truncate_node(fs, node, h, attr->st_size, now);
+	if (rc < 0)
+		return rc;
 	pthread_rwlock_wrlock(&fs->tree);
+	while (rc == 0 && change_any(&c) && view_is(fs, node) && !(fs_node(fs, node)->flags & NODE_ORPHAN)) {
+		pthread_rwlock_unlock(&fs->tree);
+		rc = view_revive(fs, node);
+		pthread_rwlock_wrlock(&fs->tree);
+	}
 	if (rc == 0 && change_any(&c))
 		rc = change_node(fs, node, &c, now);
 	if (rc == 0)
 		rc = node_stat(fs, node, st);
 	pthread_rwlock_unlock(&fs->tree);
-	return rc;
+	return rc == -VIEW_AGAIN ? fs_getattr(fs, node, st) : rc;
 }
 
 /* --- the rest ------------------------------------------------------------ */
@@ -353,8 +384,11 @@ static bool has_lower(const struct node *n)
 /* What is held whole gets its attributes on the lower: it goes there first. */
 static int bring_down(struct clawfs *fs, uint32_t node, msec_t now)
 {
+	int rc = view_revive(fs, node);
+
+	if (rc < 0)
+		return rc;
 	uint32_t slot = file_peek(fs, node);
-	int rc = 0;
 
 	if (slot) {
 		pthread_rwlock_rdlock(&fs->tree);

@@ -184,6 +184,7 @@ static void write_text(struct clawfs *fs, struct listing *out, msec_t now, const
 	text_flushes(out, total);
 	listing_text(out, "\nin the last full minute:\n");
 	text_table(out, gauge, now, minute);
+	life_stats_text(fs, out);
 	db_stats_text(fs, out, now);
 }
 
@@ -262,6 +263,7 @@ static void write_json(struct clawfs *fs, struct listing *out, msec_t now, const
 	json_set(out, "totals", &all, now, total);
 	json_set(out, "last_minute", NULL, now, minute);
 	device_stats_json(&fs->device, out);
+	life_stats_json(fs, out);
 	json_blockdev(fs, out);
 	db_stats_json(fs, out, now);
 	listing_text(out, "}\n");

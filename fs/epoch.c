@@ -2,6 +2,7 @@
 #include "fs/crashpoint.h"
 #include "fs/fs.h"
 #include "fs/job.h"
+#include "fs/rotate.h"
 #include "fs/serve.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -189,6 +190,9 @@ static int run_batch(struct clawfs *fs, struct job *jobs, const uint32_t *slots,
 		/* A cancelled one may be dirty under another name. */
 		done += !jobs[i].error && !jobs[i].cancelled;
 		job_end(fs, &jobs[i], now);
+		if (jobs[i].append && jobs[i].cls == CLASS_LOG && !jobs[i].error && !jobs[i].cancelled &&
+		    cause != CAUSE_END)
+			rotate_consider(fs, jobs[i].slot, jobs[i].to);
 	}
 	return error ? error : done;
 }
@@ -200,6 +204,7 @@ int epoch_run(struct clawfs *fs, const uint32_t *slots, uint32_t count, enum pol
 
 	if (!jobs)
 		return -ENOMEM;
+	__atomic_add_fetch(&fs->sched.epochs, 1, __ATOMIC_RELEASE);
 	for (uint32_t at = 0; at < count; at += EPOCH_JOBS) {
 		uint32_t n = count - at < EPOCH_JOBS ? count - at : EPOCH_JOBS;
 		int rc = run_batch(fs, jobs, slots + at, n, cause);
@@ -208,6 +213,7 @@ int epoch_run(struct clawfs *fs, const uint32_t *slots, uint32_t count, enum pol
 		if (rc > 0)
 			done += rc;
 	}
+	__atomic_sub_fetch(&fs->sched.epochs, 1, __ATOMIC_RELEASE);
 	free(jobs);
 	return error ? error : done;
 }

@@ -1,5 +1,7 @@
 #include "fs/fileimpl.h"
 #include "fs/fs.h"
+#include "fs/rotate.h"
+#include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -61,6 +63,9 @@ uint32_t file_get(struct clawfs *fs, uint32_t node)
 			f->orphan = n->flags & NODE_ORPHAN;
 			/* A file of several names is never cached: its names may have several classes. */
 			f->through = !class_is_cached(f->cls) || f->orphan || (name && name->sibling) || n->db;
+			f->rotates = !f->through && rotate_applies(fs, name->parent, name->text);
+			if (n->flags & NODE_PACKED)
+				f->place = PLACE_PACKED;
 			policy_file_init(&f->policy, f->cls);
 			__atomic_store_n(&n->file, slot, __ATOMIC_RELEASE);
 		}
@@ -101,6 +106,7 @@ void file_put(struct clawfs *fs, uint32_t slot)
 		__atomic_store_n(&fs_node(fs, f->node)->file, 0, __ATOMIC_RELEASE);
 		file_close_lower(f);
 		file_close_fd(&f->fd_up);
+		view_close(fs, slot);
 		pthread_rwlock_destroy(&f->lock);
 		shm_table_free(fs->files, slot);
 	}
@@ -175,8 +181,10 @@ int file_open(struct clawfs *fs, uint32_t node, int flags, uint32_t *slot)
 		return -ENOMEM;
 	struct file *f = file_at(fs, *slot);
 	pthread_rwlock_wrlock(&f->lock);
+	if (f->place == PLACE_PACKED)
+		rc = view_open(fs, *slot, wr || flags & O_TRUNC);
 	/* The kernel has checked the mode; of what the daemon needs for itself it need not allow. */
-	if (f->place == PLACE_LOWER && !f->through)
+	else if (f->place == PLACE_LOWER && !f->through)
 		rc = file_open_lower(fs, f, true, false, true);
 	if (rc == 0 && f->place == PLACE_LOWER && f->through) {
 		rc = file_open_lower(fs, f, rd, wr, false);
@@ -217,6 +225,22 @@ int file_open_created(struct clawfs *fs, uint32_t node, int flags, int fd, uint3
 	pthread_mutex_unlock(&fs->attach);
 	pthread_rwlock_unlock(&f->lock);
 	return 0;
+}
+
+bool file_is_direct(struct clawfs *fs, struct handle *h)
+{
+	struct file *f = file_at(fs, h->file);
+
+	pthread_rwlock_rdlock(&f->lock);
+	bool direct = f->rotates;
+	h->cut = f->cut;
+	h->opened = clock_now();
+	pthread_mutex_lock(&fs->attach);
+	h->cached = !direct && (h->flags & O_ACCMODE) != O_WRONLY;
+	f->cached += h->cached;
+	pthread_mutex_unlock(&fs->attach);
+	pthread_rwlock_unlock(&f->lock);
+	return direct && (h->flags & O_ACCMODE) != O_WRONLY;
 }
 
 void file_unmark(struct clawfs *fs, uint32_t slot)
@@ -294,6 +318,7 @@ void file_close(struct clawfs *fs, struct handle *h, msec_t now)
 	pthread_mutex_lock(&fs->attach);
 	f->readers -= acc != O_WRONLY;
 	f->writers -= acc != O_RDONLY;
+	f->cached -= h->cached;
 	bool last = f->readers + f->writers == 0;
 	bool quiet = f->writers == 0;
 	pthread_mutex_unlock(&fs->attach);
@@ -301,9 +326,11 @@ void file_close(struct clawfs *fs, struct handle *h, msec_t now)
 	if (last) {
 		passthrough_detach(fs, f);
 		file_close_lower(f);
+		view_close(fs, h->file);
 	}
+	enum policy_class cls = f->cls;
 	pthread_mutex_lock(&fs->sched.lock);
-	settle = quiet && f->place != PLACE_LOWER && !f->orphan && f->policy.state == POLICY_CLEAN;
+	settle = quiet && place_is_upper(f->place) && !f->orphan && f->policy.state == POLICY_CLEAN;
 	pthread_mutex_unlock(&fs->sched.lock);
 	pthread_rwlock_unlock(&f->lock);
 	if (settle) {
@@ -313,6 +340,11 @@ void file_close(struct clawfs *fs, struct handle *h, msec_t now)
 	}
 	if (passed && acc != O_RDONLY)
 		db_look(fs, f->node, now);
+	if (last && cls == CLASS_LOG) {
+		pthread_rwlock_rdlock(&fs->tree);
+		life_closed_node(fs, f->node, acc != O_RDONLY, now);
+		pthread_rwlock_unlock(&fs->tree);
+	}
 	file_put(fs, h->file);
 }
 
@@ -337,8 +369,10 @@ const char *file_check(struct clawfs *fs, uint32_t slot)
 		return "F1";
 	if (f->place == PLACE_TAIL && f->flushed > file_fd_size(f->fd_up))
 		return "F2";
-	if (!f->orphan && (f->place != PLACE_LOWER) != !!(n->flags & NODE_UPPER))
+	if (!f->orphan && place_is_upper(f->place) != !!(n->flags & NODE_UPPER))
 		return "F3";
+	if (f->place == PLACE_PACKED && (!clean || writers || (readers && !fs->views[slot])))
+		return "F7";
 	if (f->place == PLACE_LOWER && ((readers && f->fd_rd < 0) || (writers && f->through && f->fd_wr < 0)))
 		return "F4";
 	if (f->place == PLACE_TAIL && f->flushed > 0 && readers && f->fd_rd < 0)

@@ -6,13 +6,15 @@
  *           [flushed, size) in the upper file, which has
  *           real data from the page that holds `flushed`
  *   WHOLE   in the upper file                                yes                 open
+ *   PACKED  in the lower's X.log.gz (view.h)                 no                  -1
  *
  *   F1 place LOWER: fd_up == -1, ram == 0, policy CLEAN unless nameless
  *   F2 place TAIL: flushed <= size of the upper file; flushed == 0 when the node is not on the lower
- *   F3 the node has the UPPER flag exactly when place is not LOWER and the node is no orphan
+ *   F3 the node has the UPPER flag exactly when place is TAIL or WHOLE and the node is no orphan
  *   F4 readers > 0 implies a descriptor to read every byte from: fd_rd when place is LOWER, or when it
  *      is TAIL and flushed > 0; writers > 0, place LOWER and `through` implies fd_wr
  *   F5 `through` and policy CLEAN: place LOWER
+ *   F7 PACKED: policy CLEAN, writers == 0, and readers > 0 implies an open view
  *   F6 FILE_IO_PASSED: `through`, place LOWER, backing > 0; else backing == 0
  *
  * Transitions: file_raise (LOWER -> TAIL, WHOLE) on the first write of a
@@ -22,7 +24,7 @@
 #ifndef CLAWFS_FILE_H
 #define CLAWFS_FILE_H
 
-#include "policy/policy.h"
+#include "policy/life.h"
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,7 +34,11 @@
 struct clawfs;
 struct handle;
 
-enum file_place { PLACE_LOWER, PLACE_TAIL, PLACE_WHOLE };
+enum file_place { PLACE_LOWER, PLACE_TAIL, PLACE_WHOLE, PLACE_PACKED };
+static inline bool place_is_upper(enum file_place place)
+{
+	return place == PLACE_TAIL || place == PLACE_WHOLE;
+}
 
 /* How the kernel reaches the content for open handles; see fs/passthrough.h. */
 enum file_io { FILE_IO_NONE, FILE_IO_DAEMON, FILE_IO_PASSED };
@@ -46,20 +52,24 @@ struct file {
 	uint32_t refs;	  /* handles, running flushes, and one for being in the upper */
 	uint32_t readers; /* handles that may read */
 	uint32_t writers; /* handles that may write */
+	uint32_t cached;  /* readers that the kernel serves from its pages */
 	int32_t backing;  /* the kernel's id while passed through; 0. To write, the file lock too */
 	/* file lock */
 	enum policy_class cls;
 	enum file_place place;
 	enum file_io io;
-	bool through; /* of no cached class, or materialised */
-	bool orphan;  /* the node has no name left */
-	int fd_rd;    /* on the lower; -1 */
-	int fd_wr;    /* on the lower; -1 */
-	int fd_up;    /* in the upper; -1 */
+	bool through;		       /* of no cached class, or materialised */
+	bool orphan;		       /* the node has no name left */
+	bool rotates;		       /* a log that may be cut (fs/rotate.h) */
+	struct policy_writers written; /* how it was written last */
+	int fd_rd;		       /* on the lower; -1 */
+	int fd_wr;		       /* on the lower; -1 */
+	int fd_up;		       /* in the upper; -1 */
 	off_t flushed;
 	uint64_t marked;     /* inode of fd_up while before/ has a mark for it (a rewrite, or distrust of a tail); 0 */
 	uint64_t committing; /* inode that a flush is about to give the name on the lower; 0 */
 	uint64_t version;    /* counts changes of content */
+	uint64_t cut;	     /* bytes that rotations took from its beginning since it was opened */
 	bool distrust;	     /* a sync failed: what the lower shows beyond `flushed` may never reach the card (P9) */
 	/* sched lock */
 	struct policy_file policy;
@@ -89,6 +99,9 @@ void file_put(struct clawfs *fs, uint32_t slot);
 int file_open(struct clawfs *fs, uint32_t node, int flags, uint32_t *slot);
 /* As file_open for a file that was just created on the lower as `fd`, which is taken over. */
 int file_open_created(struct clawfs *fs, uint32_t node, int flags, int fd, uint32_t *slot);
+/* Whether the handle's reads are to come to us and not from the kernel's pages: those of a log that may be cut
+ * under it. To be asked once for each handle that file_open has counted, before it is used. */
+bool file_is_direct(struct clawfs *fs, struct handle *h);
 /* Undoes file_open; settles a clean file. No lock held. */
 void file_close(struct clawfs *fs, struct handle *h, msec_t now);
 
@@ -107,7 +120,8 @@ static inline bool class_is_tail(enum policy_class cls)
 
 /* As pread(2). */
 ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t off);
-/* As pwrite(2); with O_APPEND in the handle at the end, whatever `off`. All
+/* As pwrite(2); with O_APPEND in the handle at the end, whatever `off`; without, a writer that goes on where it was
+ * before a rotation goes on behind what is left. h->wrote says where. All
  * of it or an error: -ENOSPC, -EIO, -EROFS and others of the lower (P9). */
 ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t len, off_t off, msec_t now);
 /* As ftruncate(2). `h` NULL for truncate(2) by name. */

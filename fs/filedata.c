@@ -1,5 +1,6 @@
 #include "fs/fileimpl.h"
 #include "fs/fs.h"
+#include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
@@ -12,7 +13,10 @@ ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t
 
 	pthread_rwlock_rdlock(&f->lock);
 	bool ram = f->place == PLACE_WHOLE || (f->place == PLACE_TAIL && off + (off_t)len > f->flushed);
-	if (f->place == PLACE_LOWER) {
+	bool packed = f->place == PLACE_PACKED;
+	if (packed) {
+		got = view_read(fs, slot, buf, len, off);
+	} else if (f->place == PLACE_LOWER) {
 		got = lower_pread(&fs->lower, f->fd_rd, buf, len, off);
 	} else {
 		size_t head = 0;
@@ -30,6 +34,8 @@ ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t
 		}
 	}
 	pthread_rwlock_unlock(&f->lock);
+	if (packed && got == -EIO)
+		view_complain(fs, slot);
 	stats_count(fs->stats, ram ? STATS_READS_RAM : STATS_READS_LOWER, 1);
 	if (got > 0)
 		stats_count(fs->stats, ram ? STATS_READ_BYTES_RAM : STATS_READ_BYTES_LOWER, (uint64_t)got);
@@ -90,6 +96,24 @@ static off_t append_offset(struct file *f)
 	return file_fd_size(f->place != PLACE_LOWER ? f->fd_up : f->fd_wr >= 0 ? f->fd_wr : f->fd_rd);
 }
 
+/* Where a write through the handle goes. The offset of a descriptor does not know of rotations: a writer that goes on
+ * where it was is meant to go on behind what is left. One that has looked for the end, or went back behind what was cut
+ * off, has a new place. */
+static off_t write_offset(struct file *f, struct handle *h, off_t off)
+{
+	off_t moved = (off_t)(f->cut - h->cut);
+
+	if (h->flags & O_APPEND)
+		return append_offset(f);
+	if (moved == 0)
+		return off;
+	if (off < moved || off == append_offset(f)) {
+		h->cut = f->cut;
+		return off;
+	}
+	return off - moved;
+}
+
 static int write_upper(struct clawfs *fs, uint32_t slot, const void *buf, size_t len, off_t off,
 		       struct policy_scan scan, msec_t now)
 {
@@ -121,9 +145,8 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 {
 	uint32_t slot = h->file;
 	struct file *f = file_at(fs, slot);
-	bool append = h->flags & O_APPEND;
 	struct policy_scan scan = {0};
-	bool scanned = false, full = false, through = false;
+	bool scanned = false, full = false, through = false, append = h->flags & O_APPEND;
 	enum policy_class cls = CLASS_THROUGH;
 	struct db_io db;
 	int rc = db_change_begin(fs, f->node, buf, len, off, &db);
@@ -132,7 +155,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 		return rc;
 	for (bool done = append && request_was_done(); rc == 0 && !done;) {
 		pthread_rwlock_rdlock(&f->lock);
-		off_t at = append ? append_offset(f) : off;
+		off_t at = h->wrote = write_offset(f, h, off);
 		/* A database is not held in RAM, whatever its name: its syncs and its log's go together (P7). */
 		full |= db.db && !f->through && !f->orphan;
 		enum plan plan = full ? DO_MATERIALISE : plan_write(fs, f, at, len);
@@ -166,7 +189,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 		if (plan == DO_RAISE)
 			pthread_rwlock_wrlock(&fs->tree);
 		pthread_rwlock_wrlock(&f->lock);
-		at = append ? append_offset(f) : off;
+		at = h->wrote = write_offset(f, h, off);
 		/* Between the locks a flush may have settled the file. */
 		if (plan_write(fs, f, at, len) == plan) {
 			if (plan == DO_RAISE)
@@ -176,6 +199,9 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 			if (rc == 0)
 				rc = write_upper(fs, slot, buf, len, at, scan, now);
 			append_end(rc);
+			if (rc == 0 && len > 0)
+				policy_writers_saw(&f->written, h->flags & O_APPEND,
+						   ((const char *)buf)[len - 1] == '\n', now - h->opened);
 			done = true;
 			if (rc == -ENOSPC) {
 				/* The tmpfs has less room than ram_max allows: the lower may have it. */

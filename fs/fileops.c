@@ -1,5 +1,6 @@
 /* Operations on content that are rarer than reading and writing. */
 #include "fs/fs.h"
+#include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -35,8 +36,8 @@ off_t file_seek(struct clawfs *fs, uint32_t slot, off_t off, int whence)
 		int fd = f->fd_rd >= 0 ? f->fd_rd : f->fd_wr;
 		at = fs->lower.sys->lseek(fd, off, whence);
 		at = at < 0 ? -errno : at;
-	} else if (fstat(f->fd_up, &st) < 0) {
-		at = -errno;
+	} else if (f->place == PLACE_PACKED ? view_fstat(fs, slot, &st) < 0 : fstat(f->fd_up, &st) < 0) {
+		at = -EIO;
 	} else if (off < 0 || off >= st.st_size) {
 		at = -ENXIO;
 	} else {

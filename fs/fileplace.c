@@ -1,6 +1,7 @@
 #include "fs/crashpoint.h"
 #include "fs/fileimpl.h"
 #include "fs/fs.h"
+#include "fs/rotate.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -233,7 +234,7 @@ void file_settle(struct clawfs *fs, uint32_t slot)
 	pthread_mutex_lock(&fs->attach);
 	bool written = f->writers > 0;
 	pthread_mutex_unlock(&fs->attach);
-	if (!clean || f->orphan || f->place == PLACE_LOWER)
+	if (!clean || f->orphan || !place_is_upper(f->place))
 		goto out;
 	if (written && !f->through && !tight) {
 		/* While it is open for writing the upper is its place; what
@@ -290,8 +291,10 @@ void file_orphan(struct clawfs *fs, uint32_t slot)
 	pthread_mutex_unlock(&fs->attach);
 	f->orphan = true;
 	file_unmark(fs, slot);
-	pinned = f->place != PLACE_LOWER;
-	if (f->place == PLACE_LOWER) {
+	pinned = place_is_upper(f->place);
+	if (f->place == PLACE_PACKED) {
+		/* Its view has it open. */
+	} else if (f->place == PLACE_LOWER) {
 		f->through = true;
 	} else if (!open) {
 		/* Nobody reads it any more, but a stat through an O_PATH
@@ -344,6 +347,8 @@ void file_reclass(struct clawfs *fs, uint32_t slot, enum policy_class cls)
 
 	pthread_rwlock_wrlock(&f->lock);
 	f->cls = cls;
+	const struct name *called = fs_node(fs, f->node)->name ? name_at(&fs->nodes, fs_node(fs, f->node)->name) : NULL;
+	f->rotates = called && rotate_applies(fs, called->parent, called->text);
 	/* What the kernel writes past us stays where it is until it is closed. */
 	f->through = !class_is_cached(cls) || fs_node(fs, f->node)->flags & NODE_ORPHAN || fs_node(fs, f->node)->db ||
 		     f->io == FILE_IO_PASSED;

@@ -39,6 +39,7 @@ int clawfs_init(struct clawfs *fs, msec_t now)
 	rwlock_init(&fs->tree);
 	pthread_mutex_init(&fs->attach, NULL);
 	pthread_mutex_init(&fs->dirfd, NULL);
+	inval_init(fs);
 	fs->dirfds_max = raise_fd_limit();
 	fs->blockdev_known = blockdev_read(fs->lower.dev, &fs->blockdev);
 	fs->stats = stats_create(now, fs->lower.dev);
@@ -55,7 +56,10 @@ int clawfs_init(struct clawfs *fs, msec_t now)
 	if (rc < 0)
 		return rc;
 	fs->listings = calloc(HANDLES_MAX, sizeof(struct listing *));
-	rc = fs->listings ? sched_init(&fs->sched) : -ENOMEM;
+	fs->views = calloc(FILES_MAX, sizeof(struct zview *));
+	rc = fs->listings && fs->views ? sched_init(&fs->sched) : -ENOMEM;
+	if (rc == 0)
+		rc = life_init(fs, now);
 	if (rc == 0)
 		rc = dbs_init(fs);
 	return rc == 0 ? steward_create(fs) : rc;
@@ -65,8 +69,10 @@ void clawfs_fini(struct clawfs *fs)
 {
 	steward_destroy(fs);
 	dbs_fini(fs);
+	life_fini(fs);
 	sched_fini(&fs->sched);
 	free(fs->listings);
+	free(fs->views);
 	shm_table_destroy(fs->handles);
 	shm_table_destroy(fs->files);
 	nodes_fini(&fs->nodes);
@@ -75,6 +81,7 @@ void clawfs_fini(struct clawfs *fs)
 	fs->shared = NULL;
 	fs->handles = fs->files = NULL;
 	fs->stats = NULL;
+	inval_fini(fs);
 	pthread_mutex_destroy(&fs->dirfd);
 	pthread_mutex_destroy(&fs->attach);
 	pthread_rwlock_destroy(&fs->tree);

@@ -1,6 +1,7 @@
 /* The one struct that main owns: everything a mount consists of.
  *
  * Locks, in the order in which they are taken:
+ *   0 life.reviving  a mutex; see life.h
  *   1 tree         read-write. Names, and which path, flags and parent a node
  *                  has. Held for writing across the lower's and the upper's
  *                  change of a name, so that both change together.
@@ -9,8 +10,8 @@
  *   3 attach       node->file, file->refs, readers, writers.
  *   4 sched.lock   file->policy, file->ram, the heap, RAM in use.
  *   5 dbs.lock     struct db; let go while a database is synced.
- *   6 leaves       dirfd (opening a directory's descriptors), reload, and those
- *                  inside tables, stats and log.
+ *   6 leaves       dirfd (opening a directory's descriptors), reload, life.lock, inval.lock, and those
+ *                  inside tables, views, stats and log.
  * The configuration: most of it is fixed at mount and read freely. What is `live` in policy/options.c (numbers and
  * switches only) SIGHUP may change (reload.h): each field is stored atomically, all of them with sched.lock and
  * dbs.lock held. So with either of the two held it is read as any field, and as one consistent set; without, by
@@ -27,6 +28,8 @@
 #include "fs/fdset.h"
 #include "fs/file.h"
 #include "fs/handle.h"
+#include "fs/inval.h"
+#include "fs/life.h"
 #include "fs/log.h"
 #include "fs/lower.h"
 #include "fs/node.h"
@@ -41,6 +44,7 @@
 struct fuse_session;
 struct notify;
 struct listing;
+struct zview;
 struct layers;
 struct settings;
 
@@ -65,6 +69,9 @@ struct clawfs {
 	struct listing **listings; /* by handle index; process memory */
 	struct fuse_session *session;
 	struct passthrough passthrough;
+	struct inval inval;
+	struct life life;
+	struct zview **views;	  /* by file slot; process memory; the file's lock */
 	struct blockdev blockdev; /* the lower's device when it was mounted */
 	bool blockdev_known;
 	struct device device;

@@ -106,9 +106,14 @@ static int read_extra(struct gunzip *g, struct cursor *c, struct gunzip_header *
 		size_t len = (size_t)little(head + 2, 2);
 		if (rc < 0 || len > left)
 			break;
-		if (head[0] == 'C' && (head[1] == 'F' || head[1] == 'L') && len == sizeof(value)) {
+		uint64_t *known = head[0] != 'C'   ? NULL
+				  : head[1] == 'F' ? &h->size
+				  : head[1] == 'L' ? &h->packed
+				  : head[1] == 'P' ? &h->part
+						   : NULL;
+		if (known && len == sizeof(value)) {
 			rc = next(g, c, value, len);
-			*(head[1] == 'F' ? &h->size : &h->packed) = little(value, len);
+			*known = little(value, len);
 			left -= len;
 			continue;
 		}

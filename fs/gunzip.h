@@ -7,10 +7,11 @@
  * warning. Each member's CRC-32 and length are checked when its end is
  * reached.
  *
- * A member that clawfs wrote (fs/gzip.h) has two extra subfields, each of 8
- * bytes, little-endian: "CF", the length of its content, and "CL", its own
+ * A member that clawfs wrote (fs/gzip.h) has extra subfields, each of 8
+ * bytes, little-endian: "CF", the length of its content, "CL", its own
  * length in the file from the first byte of the header to the last of the
- * trailer. Gzip's own ISIZE is the length modulo 2^32 only.
+ * trailer, and "CP", the number of the part, if it is one that clawfs
+ * made by rotation. Gzip's own ISIZE is the length modulo 2^32 only.
  *
  * Nothing is trusted: a member that announces more than deflate can hold in
  * the file, or yields more or less than it announces, is an error; memory is
@@ -39,6 +40,7 @@ struct gzip_stop {
 struct gunzip_header {
 	uint64_t size;	 /* "CF", GUNZIP_UNKNOWN without */
 	uint64_t packed; /* "CL", GUNZIP_UNKNOWN without */
+	uint64_t part;	 /* "CP", 0 without */
 	uint32_t mtime;	 /* seconds since 1970, 0: not known */
 };
 

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The extra field: CF and CL, each with two bytes of name, two of length and eight of value. */
-enum { SUBFIELD = 12, EXTRA = 2 * SUBFIELD };
+/* The extra field: CF, CL and, of a part, CP, each with two bytes of name, two of length and eight of value. */
+enum { SUBFIELD = 12, EXTRA_MAX = 3 * SUBFIELD };
 /* Where it begins in the file: after the fixed header and its own length. */
 enum { EXTRA_OFFSET = 10 + 2 };
 enum { OS_UNIX = 3, MEMORY_LEVEL = 8, NAME_SIZE = 256 };
@@ -28,7 +28,7 @@ struct writer {
 	z_stream z;
 	uint8_t out[GZIP_CHUNK];
 	uint8_t in[GZIP_CHUNK];
-	uint8_t extra[EXTRA];
+	uint8_t extra[EXTRA_MAX];
 	uint8_t name[NAME_SIZE];
 	gz_header header;
 };
@@ -81,7 +81,11 @@ static int write_file(struct writer *w, const struct gzip_source *source, const 
 	put_subfield(w->extra, 'F', source->size);
 	put_subfield(w->extra + SUBFIELD, 'L', 0);
 	w->header.extra = w->extra;
-	w->header.extra_len = EXTRA;
+	w->header.extra_len = 2 * SUBFIELD;
+	if (source->part) {
+		put_subfield(w->extra + w->header.extra_len, 'P', source->part);
+		w->header.extra_len += SUBFIELD;
+	}
 	w->header.os = OS_UNIX;
 	if (source->mtime > 0 && source->mtime <= UINT32_MAX)
 		w->header.time = (uLong)source->mtime;
@@ -96,7 +100,7 @@ static int write_file(struct writer *w, const struct gzip_source *source, const 
 		return rc;
 	/* Only now known. */
 	put_subfield(w->extra + SUBFIELD, 'L', w->off);
-	return lower_pwrite(w->lower, w->to, w->extra, EXTRA, EXTRA_OFFSET);
+	return lower_pwrite(w->lower, w->to, w->extra, w->header.extra_len, EXTRA_OFFSET);
 }
 
 int gzip_write(const struct lower *lower, const struct gzip_source *source, int to, const struct gzip_stop *stop,

@@ -27,6 +27,7 @@ struct gzip_source {
 	int fd;
 	uint64_t size;	  /* bytes to take, from the first on; what is appended meanwhile is left out */
 	const char *name; /* of the log, without directories, for the header (FNAME); NULL or "": none */
+	uint32_t part;	  /* its number, if clawfs made it by rotation, for the header; 0: none */
 	int64_t mtime;	  /* of the log, seconds since 1970, for the header, which cannot hold one before 1970 or after
 			     2106 */
 };

@@ -5,6 +5,7 @@
 #include "fs/crashpoint.h"
 #include "fs/fileimpl.h"
 #include "fs/names.h"
+#include "fs/rotate.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -100,6 +101,9 @@ bool job_begin(struct clawfs *fs, struct job *job, uint32_t slot, enum policy_ca
 		urgent_or_interval = job->cause != CAUSE_SYNC && job->cause != CAUSE_END && job->cause != CAUSE_CLASS;
 		if (!job->error && job->append && urgent_or_interval) {
 			job->to = line_end(&fs->lower, job->src, job->from, job->to);
+			off_t to = rotate_flush_to(fs, slot, job->src, job->from, job->to);
+			job->followed = to < job->to;
+			job->to = to;
 			job->left = job->to < job->st.st_size;
 		}
 	}
@@ -590,6 +594,9 @@ void job_end(struct clawfs *fs, struct job *job, msec_t now)
 		policy_file_flush_abort(&f->policy);
 	else
 		policy_file_flush_end(&f->policy, &fs->config, now, job->error, job->left && !job->cancelled);
+	/* They have waited as long as the others (P4). */
+	if (job->followed && !job->error)
+		policy_file_demand(&f->policy);
 	if (job->error || job->aborted)
 		f->saves += f->in_flight_saves;
 	if (orphan && f->policy.state == POLICY_DIRTY)
@@ -602,6 +609,8 @@ void job_end(struct clawfs *fs, struct job *job, msec_t now)
 	uint32_t node = job->node;
 	if (clean && !orphan)
 		file_settle(fs, job->slot);
+	if (job->append && job->cls == CLASS_LOG && !job->error && !job->cancelled && !orphan)
+		life_closed_node(fs, node, true, now);
 	file_put(fs, job->slot);
 	node_reap(&fs->nodes, node);
 	pthread_rwlock_unlock(&fs->tree);

@@ -25,6 +25,7 @@ struct job {
 	bool sync_failed; /* of the file itself; set by epoch.c */
 	bool created;	  /* a name appeared on the lower */
 	bool identical;	  /* the lower has these bytes already */
+	bool followed;	  /* complete lines too, for who follows the log (rotate.h) */
 	bool left;	  /* an unfinished last line stays behind */
 	bool cancelled;	  /* the name is gone */
 	bool rewriting;	  /* it was being rewritten when this began, and is flushed all the same */

@@ -1,5 +1,6 @@
 /* A second name for a file. */
 #include "fs/names.h"
+#include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,6 +16,9 @@ int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name,
 	if (rc < 0)
 		return rc;
 	/* Several names, maybe of several classes, make it a plain file. */
+	rc = view_revive(fs, node);
+	if (rc < 0)
+		return rc;
 	uint32_t slot = file_peek(fs, node);
 	if (slot) {
 		rc = file_materialise(fs, slot, now);
@@ -24,6 +28,8 @@ int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name,
 	}
 	pthread_rwlock_wrlock(&fs->tree);
 	rc = name_check_absent(fs, parent, name);
+	if (rc == 0 && n->flags & NODE_PACKED)
+		rc = -EAGAIN;
 	if (rc == 0 && n->flags & NODE_UPPER)
 		rc = S_ISREG(n->type) ? -EAGAIN : -EXDEV;
 	if (rc == 0 && !dir_on_lower(fs, parent))

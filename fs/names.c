@@ -1,6 +1,7 @@
 /* Finding and making names. A second name: link.c; removing: remove.c; moving: rename.c. */
 #include "fs/names.h"
 #include "fs/crashpoint.h"
+#include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -57,6 +58,10 @@ int name_resolve(struct clawfs *fs, uint32_t parent, const char *name, uint32_t 
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
 	*node = node_find(&fs->nodes, parent, name);
+	if (*node && view_is_stale(fs, *node)) {
+		name_gone(fs, *node, parent, name, false);
+		*node = 0;
+	}
 	if (*node)
 		return 0;
 	if (name_is_reserved(parent, name) || !dir_on_lower(fs, parent))
@@ -65,7 +70,7 @@ int name_resolve(struct clawfs *fs, uint32_t parent, const char *name, uint32_t 
 	if (dir < 0)
 		return dir;
 	if (fs->lower.sys->fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
+		return errno == ENOENT ? view_resolve(fs, parent, name, node) : -errno;
 	return name_enter(fs, parent, name, &st, node);
 }
 
@@ -86,6 +91,7 @@ int fs_lookup(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *no
 
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
+again:
 	pthread_rwlock_rdlock(&fs->tree);
 	*node = node_find(&fs->nodes, parent, name);
 	rc = *node ? name_give(fs, *node, st) : 0;
@@ -96,20 +102,25 @@ int fs_lookup(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *no
 		if (dir < 0)
 			rc = dir;
 		else if (fs->lower.sys->fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) < 0)
-			rc = -errno;
+			/* Or a view. */
+			rc = errno == ENOENT && policy_log_is(name) ? 0 : -errno;
 	} else if (!known) {
 		rc = -ENOENT;
 	}
 	pthread_rwlock_unlock(&fs->tree);
-	if (known || rc < 0)
-		return rc;
-
-	pthread_rwlock_wrlock(&fs->tree);
-	dirs_trim(fs);
-	rc = name_resolve(fs, parent, name, node);
-	if (rc == 0)
-		rc = name_give(fs, *node, st);
-	pthread_rwlock_unlock(&fs->tree);
+	if (!known && rc == 0) {
+		pthread_rwlock_wrlock(&fs->tree);
+		dirs_trim(fs);
+		rc = name_resolve(fs, parent, name, node);
+		if (rc == 0)
+			rc = name_give(fs, *node, st);
+		pthread_rwlock_unlock(&fs->tree);
+	}
+	if (rc == -VIEW_AGAIN) {
+		rc = view_measure(fs, *node);
+		if (rc == 0)
+			goto again;
+	}
 	return rc;
 }
 
@@ -266,6 +277,7 @@ int fs_create(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 
 	if (rc < 0)
 		return rc;
+again:
 	pthread_rwlock_wrlock(&fs->tree);
 	rc = db_fenced(fs, who.pid) ? -EIO : name_check_absent(fs, parent, name);
 	*created = rc == 0;
@@ -293,9 +305,15 @@ int fs_create(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		struct handle h = {.node = *node, .file = *slot, .flags = (uint32_t)flags};
 		file_close(fs, &h, now);
 	}
+	if (rc == -VIEW_AGAIN) {
+		given_up = false;
+		rc = flags & (O_ACCMODE | O_TRUNC) ? view_revive(fs, *node) : view_measure(fs, *node);
+		if (rc == 0)
+			goto again;
+	}
 	/* What was made is taken back, or the kernel, which was told that it is not there, and we would not agree. It
 	 * holds the directory until we answer: nobody else's file has the name. */
-	if (rc < 0 && *created)
+	if (rc < 0 && rc != -EEXIST && *created)
 		fs_unlink(fs, who, parent, name);
 	return rc;
 }
@@ -344,6 +362,7 @@ int fs_mknod(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 {
 	pthread_rwlock_wrlock(&fs->tree);
 	int rc = name_check_absent(fs, parent, name);
+	bool absent = rc == 0;
 	if (rc < 0)
 		goto out;
 	enum policy_class cls = S_ISREG(mode) ? file_classify(fs, parent, name) : CLASS_THROUGH;
@@ -375,6 +394,8 @@ int fs_mknod(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 	intent_end(fs, rc, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
+	if (rc < 0 && rc != -EEXIST && absent)
+		fs_unlink(fs, who, parent, name);
 	return rc;
 }
 
@@ -383,6 +404,7 @@ int fs_symlink(struct clawfs *fs, struct caller who, const char *target, uint32_
 {
 	pthread_rwlock_wrlock(&fs->tree);
 	int rc = name_check_absent(fs, parent, name);
+	bool absent = rc == 0;
 	if (rc < 0)
 		goto out;
 	intent_make(fs, parent, name, dir_on_lower(fs, parent));
@@ -406,6 +428,8 @@ int fs_symlink(struct clawfs *fs, struct caller who, const char *target, uint32_
 	intent_end(fs, rc, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
+	if (rc < 0 && rc != -EEXIST && absent)
+		fs_unlink(fs, who, parent, name);
 	return rc;
 }
 
@@ -416,6 +440,7 @@ int fs_mkdir(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 
 	pthread_rwlock_wrlock(&fs->tree);
 	int rc = name_check_absent(fs, parent, name);
+	bool absent = rc == 0;
 	if (rc < 0)
 		goto out;
 	bool ram = !dir_on_lower(fs, parent);
@@ -442,5 +467,7 @@ int fs_mkdir(struct clawfs *fs, struct caller who, uint32_t parent, const char *
 	intent_end(fs, rc, *node);
 out:
 	pthread_rwlock_unlock(&fs->tree);
+	if (rc < 0 && rc != -EEXIST && absent)
+		fs_rmdir(fs, parent, name);
 	return rc;
 }

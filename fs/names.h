@@ -57,6 +57,8 @@ void node_anchor(struct clawfs *fs, uint32_t node);
 /* The name has gone on both sides: takes it from the node, which may be an orphan then. `hidden`: the
  * lower still has it, hidden by a file in the upper. */
 void name_gone(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name, bool hidden);
+/* unlink(2) as far as names and files go; `pid` of who asks, 0: the daemon. */
+int name_unlink(struct clawfs *fs, uint32_t parent, const char *name, int32_t pid);
 /* The second half of it: what becomes of the node, when that was its last name. */
 void node_nameless(struct clawfs *fs, uint32_t node, bool hidden);
 /* Puts a directory that is in RAM only onto the lower, and its parents, and

@@ -350,6 +350,13 @@ void node_unset_own(struct nodes *ns, uint32_t node)
 	n->flags &= ~(uint32_t)NODE_OWN;
 }
 
+void node_leave_lower(struct nodes *ns, uint32_t node)
+{
+	node_unset_own(ns, node);
+	if (!(node_at(ns, node)->flags & NODE_FOREIGN))
+		node_make_foreign(ns, node);
+}
+
 /* --- children in RAM only ------------------------------------------------ */
 
 bool node_in_ram(const struct nodes *ns, uint32_t node)
@@ -424,7 +431,7 @@ static bool node_is_needed(const struct node *n, uint32_t node)
 	 * a number that the lower does not know. */
 	if (n->flags & NODE_ORPHAN)
 		return false;
-	return n->db || n->flags & (NODE_UPPER | NODE_TIMES | NODE_FOREIGN);
+	return n->db || n->flags & (NODE_UPPER | NODE_TIMES) || (n->flags & NODE_FOREIGN && !(n->flags & NODE_PACKED));
 }
 
 void node_reap(struct nodes *ns, uint32_t node)
@@ -469,6 +476,8 @@ const char *node_check(const struct nodes *ns, uint32_t node)
 		return place & ~(uint32_t)NODE_OWN || n->name ? "an orphan has no name and no place" : NULL;
 	if (node != NODE_ROOT && !n->name)
 		return "a node without name is an orphan";
+	if (n->flags & NODE_PACKED)
+		return place || node_in_ram(ns, node) ? "what is packed has no place of its own" : NULL;
 	if (n->flags & NODE_OWN && !(n->flags & NODE_LOWER))
 		return "OWN implies LOWER";
 	if (!(n->flags & (NODE_LOWER | NODE_UPPER)))

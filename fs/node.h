@@ -17,7 +17,8 @@
  *     1    0    1    in the upper; the lower still has another file of this name, which
  *                    an atomic replace in the application has ended (its save is not flushed yet)
  *     0    0    1    in RAM only: on its parent's list `ram_head`
- *   OWN implies LOWER; a node has LOWER or UPPER or both, unless it is VIRTUAL.
+ *   OWN implies LOWER; a node has LOWER or UPPER or both, unless it is VIRTUAL, or PACKED: then neither side has its
+ *   name, the lower has its content as X.log.gz beside it (view.h), and it is on no list.
  *   An orphan (no name left) has none of them; its descriptors hold it. */
 #ifndef CLAWFS_NODE_H
 #define CLAWFS_NODE_H
@@ -37,19 +38,23 @@
 #define NODE_NAMES 4
 
 enum node_flags {
-	NODE_LOWER = 1u << 0,	/* the lower has an entry at the node's name */
-	NODE_OWN = 1u << 1,	/* ... and it is this very file: dev and lower_ino are its */
-	NODE_UPPER = 1u << 2,	/* the upper has an entry at the node's name */
-	NODE_ORPHAN = 1u << 3,	/* its last name is gone */
-	NODE_VIRTUAL = 1u << 4, /* below .clawfs */
-	NODE_TIMES = 1u << 5,	/* `mtime` is to be set on the lower: identical content was saved */
-	NODE_DIRTIME = 1u << 6, /* directory: mtime and ctime here are what the mount shows */
-	NODE_FOREIGN = 1u << 8, /* ino is not the one that the lower gave */
+	NODE_LOWER = 1u << 0,	  /* the lower has an entry at the node's name */
+	NODE_OWN = 1u << 1,	  /* ... and it is this very file: dev and lower_ino are its */
+	NODE_UPPER = 1u << 2,	  /* the upper has an entry at the node's name */
+	NODE_ORPHAN = 1u << 3,	  /* its last name is gone */
+	NODE_VIRTUAL = 1u << 4,	  /* below .clawfs */
+	NODE_TIMES = 1u << 5,	  /* `mtime` is to be set on the lower: identical content was saved */
+	NODE_DIRTIME = 1u << 6,	  /* directory: mtime and ctime here are what the mount shows */
+	NODE_FOREIGN = 1u << 8,	  /* ino is not the one that the lower gave */
+	NODE_PACKED = 1u << 9,	  /* a log of which the lower has the .gz */
+	NODE_MEASURED = 1u << 10, /* ... and view_size is its length */
+	NODE_DAMAGED = 1u << 11,  /* ... and that it is damaged was said; set atomically */
 };
 
 struct node {
 	uint64_t ino;	    /* st_ino; the same as long as the mount lives */
-	uint64_t lower_ino; /* with OWN */
+	uint64_t lower_ino; /* with OWN; with MEASURED, of the .gz */
+	uint64_t view_size; /* with MEASURED */
 	uint64_t dev;
 	uint64_t nlookup; /* references the kernel holds; atomic */
 	uint64_t lineage; /* a file and those that replace it by rename share it (see epoch.c) */
@@ -62,12 +67,12 @@ struct node {
 	uint32_t by_ino;   /* hash chain of FOREIGN nodes' ino */
 	uint32_t ram_head; /* directory: first child in RAM only */
 	uint32_t ram_next, ram_prev;
-	uint32_t ram_dirs; /* directory: how many of them are directories */
-	uint32_t mirror;   /* directory on the lower that also exists in the upper; atomic */
-	uint32_t db;	   /* database (db.h), 0 none; atomic */
-	int32_t lower_fd;  /* directory: O_PATH on the lower; orphan: what is left of it; -1 */
-	int32_t upper_fd;  /* directory: O_PATH in the upper; -1 */
-	struct timespec mtime, ctime;
+	uint32_t ram_dirs;	      /* directory: how many of them are directories */
+	uint32_t mirror;	      /* directory on the lower that also exists in the upper; atomic */
+	uint32_t db;		      /* database (db.h), 0 none; atomic */
+	int32_t lower_fd;	      /* directory: O_PATH on the lower; orphan: what is left of it; -1 */
+	int32_t upper_fd;	      /* directory: O_PATH in the upper; -1 */
+	struct timespec mtime, ctime; /* with MEASURED: ctime of the .gz */
 };
 
 struct name {
@@ -123,6 +128,8 @@ void node_unset_own(struct nodes *ns, uint32_t node);
 /* A number of our own, for a file that is not on the lower. */
 void node_set_ino(struct nodes *ns, uint32_t node);
 uint64_t node_new_lineage(struct nodes *ns);
+/* The node leaves its lower file, which goes on under another name, but keeps its number for st_ino. */
+void node_leave_lower(struct nodes *ns, uint32_t node);
 
 /* The parent's list of children in RAM only. */
 void node_ram_add(struct nodes *ns, uint32_t node);

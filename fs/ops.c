@@ -14,7 +14,7 @@
 
 #define MAX_WRITE (1u << 20)
 
-static void reply_node(fuse_req_t req, int rc, uint32_t node, const struct stat *st)
+static void reply_node(fuse_req_t req, int rc, uint32_t node, const char *name, const struct stat *st)
 {
 	struct clawfs *fs = req_fs(req);
 
@@ -26,7 +26,7 @@ static void reply_node(fuse_req_t req, int rc, uint32_t node, const struct stat 
 		.ino = node,
 		.attr = *st,
 		.attr_timeout = attr_seconds(fs, node),
-		.entry_timeout = entry_seconds(fs),
+		.entry_timeout = entry_seconds(fs, node, name),
 	};
 	/* Unanswered (interrupted): the kernel does not know the node. */
 	if (fuse_reply_entry(req, &e) < 0)
@@ -34,7 +34,7 @@ static void reply_node(fuse_req_t req, int rc, uint32_t node, const struct stat 
 }
 
 /* The worker before this one has done it, but for the answer. */
-static bool answer_again(fuse_req_t req)
+static bool answer_again(fuse_req_t req, const char *name)
 {
 	const struct request *r = request_current();
 	struct stat st;
@@ -42,7 +42,7 @@ static bool answer_again(fuse_req_t req)
 	if (!request_was_done())
 		return false;
 	if (r->node)
-		reply_node(req, fs_getattr(req_fs(req), r->node, &st), r->node, &st);
+		reply_node(req, fs_getattr(req_fs(req), r->node, &st), r->node, name, &st);
 	else
 		reply_rc(req, r->rc);
 	return true;
@@ -78,24 +78,24 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (parent == NODE_ROOT && strcmp(name, CONTROL_DIR) == 0) {
 		control_stat(fs, NODE_CTL_DIR, &st);
-		reply_node(req, 0, NODE_CTL_DIR, &st);
+		reply_node(req, 0, NODE_CTL_DIR, name, &st);
 		return;
 	}
 	if (is_virtual(parent)) {
 		node = control_find(fs, name);
 		if (node)
 			control_stat(fs, node, &st);
-		reply_node(req, node ? 0 : -ENOENT, node, &st);
+		reply_node(req, node ? 0 : -ENOENT, node, name, &st);
 		return;
 	}
 	rc = fs_lookup(fs, (uint32_t)parent, name, &node, &st);
 	if (rc == -ENOENT) {
 		/* That it is absent may be remembered too: SQLite asks for its journals all the time. */
-		struct fuse_entry_param absent = {.entry_timeout = entry_seconds(fs)};
+		struct fuse_entry_param absent = {.entry_timeout = entry_seconds(fs, 0, name)};
 		fuse_reply_entry(req, &absent);
 		return;
 	}
-	reply_node(req, rc, node, &st);
+	reply_node(req, rc, node, name, &st);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
@@ -123,13 +123,13 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	struct stat st;
 	uint32_t node = 0;
 
-	if (answer_again(req))
+	if (answer_again(req, name))
 		return;
 	int rc = is_virtual(parent) ? -EPERM
 				    : fs_mknod(req_fs(req), req_caller(req), (uint32_t)parent, name, mode, rdev,
 					       clock_now(), &node, &st);
 
-	reply_node(req, rc, node, &st);
+	reply_node(req, rc, node, name, &st);
 }
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
@@ -137,12 +137,12 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	struct stat st;
 	uint32_t node = 0;
 
-	if (answer_again(req))
+	if (answer_again(req, name))
 		return;
 	int rc = is_virtual(parent) ? -EPERM
 				    : fs_mkdir(req_fs(req), req_caller(req), (uint32_t)parent, name, mode, &node, &st);
 
-	reply_node(req, rc, node, &st);
+	reply_node(req, rc, node, name, &st);
 }
 
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
@@ -150,31 +150,31 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 	struct stat st;
 	uint32_t node = 0;
 
-	if (answer_again(req))
+	if (answer_again(req, name))
 		return;
 	int rc = is_virtual(parent)
 			 ? -EPERM
 			 : fs_symlink(req_fs(req), req_caller(req), target, (uint32_t)parent, name, &node, &st);
 
-	reply_node(req, rc, node, &st);
+	reply_node(req, rc, node, name, &st);
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
 	struct stat st;
 
-	if (answer_again(req))
+	if (answer_again(req, name))
 		return;
 	int rc = is_virtual(ino) || is_virtual(parent)
 			 ? -EPERM
 			 : fs_link(req_fs(req), (uint32_t)ino, (uint32_t)parent, name, clock_now(), &st);
 
-	reply_node(req, rc, (uint32_t)ino, &st);
+	reply_node(req, rc, (uint32_t)ino, name, &st);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	if (!answer_again(req))
+	if (!answer_again(req, name))
 		reply_rc(req,
 			 is_virtual(parent) ? -EPERM : fs_unlink(req_fs(req), req_caller(req), (uint32_t)parent, name));
 }
@@ -183,7 +183,7 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	bool ours = is_virtual(parent) || (parent == NODE_ROOT && strcmp(name, CONTROL_DIR) == 0);
 
-	if (!answer_again(req))
+	if (!answer_again(req, name))
 		reply_rc(req, ours ? -EPERM : fs_rmdir(req_fs(req), (uint32_t)parent, name));
 }
 
@@ -192,7 +192,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 {
 	bool ours = is_virtual(parent) || is_virtual(newparent);
 
-	if (answer_again(req))
+	if (answer_again(req, name))
 		return;
 	reply_rc(req, ours ? -EPERM
 			   : fs_rename(req_fs(req), req_caller(req), (uint32_t)parent, name, (uint32_t)newparent,

@@ -48,7 +48,7 @@ static size_t add_entry(fuse_req_t req, char *buf, size_t room, const struct lis
 		if (fs_lookup(fs, dir, e->name, &node, &st) == 0) {
 			param.ino = node;
 			param.attr = st;
-			param.entry_timeout = entry_seconds(fs);
+			param.entry_timeout = entry_seconds(fs, node, e->name);
 			param.attr_timeout = attr_seconds(fs, node);
 		}
 	}

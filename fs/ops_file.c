@@ -5,6 +5,7 @@
 #include "fs/names.h"
 #include "fs/ops.h"
 #include "fs/opsimpl.h"
+#include "fs/rotate.h"
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <stdlib.h>
@@ -119,10 +120,13 @@ static int open_file(fuse_req_t req, uint32_t node, int flags, uint32_t *index)
 	uint32_t slot = 0;
 	int rc = db_open_begin(fs, node);
 
-	if (rc == 0) {
+	while (rc == 0) {
 		pthread_rwlock_rdlock(&fs->tree);
 		rc = db_fenced(fs, fuse_req_ctx(req)->pid) ? -EIO : file_open(fs, node, flags, &slot);
 		pthread_rwlock_unlock(&fs->tree);
+		if (rc != -VIEW_AGAIN)
+			break;
+		rc = view_revive(fs, node);
 	}
 	if (rc < 0)
 		return rc;
@@ -143,6 +147,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	uint32_t index = handle_made(req);
 	int rc = index ? 0 : open_file(req, (uint32_t)ino, fi->flags, &index);
+	if (rc == 0)
+		fi->direct_io = file_is_direct(fs, handle_at(fs, index));
 	if (rc == 0 && fi->flags & O_TRUNC) {
 		rc = truncate_opened(req, (uint32_t)ino, index);
 		if (rc < 0)
@@ -161,20 +167,21 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 }
 
 /* The last step of both ways to create. `index` 0: there is no handle yet. */
-static void reply_create(fuse_req_t req, uint32_t node, uint32_t slot, uint32_t index, const struct stat *st,
-			 struct fuse_file_info *fi, bool created)
+static void reply_create(fuse_req_t req, uint32_t node, const char *name, uint32_t slot, uint32_t index,
+			 const struct stat *st, struct fuse_file_info *fi, bool created)
 {
 	struct clawfs *fs = req_fs(req);
 	struct fuse_entry_param e = {
 		.ino = node,
 		.attr = *st,
 		.attr_timeout = attr_seconds(fs, node),
-		.entry_timeout = entry_seconds(fs),
+		.entry_timeout = entry_seconds(fs, node, name),
 	};
 
 	if (!index)
 		index = handle_new(req, node, slot, fi->flags);
 	int rc = index ? 0 : -ENFILE;
+	fi->direct_io = index && file_is_direct(fs, handle_at(fs, index));
 	if (rc == 0 && created && (fi->flags & O_ACCMODE) != O_RDONLY)
 		file_rewrite_begin(fs, handle_at(fs, index), clock_now());
 	else if (rc == 0 && !created && fi->flags & O_TRUNC)
@@ -199,7 +206,7 @@ static void reply_create(fuse_req_t req, uint32_t node, uint32_t slot, uint32_t 
 }
 
 /* The request was begun by the worker before, which has made the file, and maybe the handle. */
-static bool create_again(fuse_req_t req, struct fuse_file_info *fi)
+static bool create_again(fuse_req_t req, const char *name, struct fuse_file_info *fi)
 {
 	struct clawfs *fs = req_fs(req);
 	const struct request *r = request_is_again() ? request_current() : NULL;
@@ -220,7 +227,7 @@ static bool create_again(fuse_req_t req, struct fuse_file_info *fi)
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else
-		reply_create(req, node, slot, index, &st, fi, made);
+		reply_create(req, node, name, slot, index, &st, fi, made);
 	return true;
 }
 
@@ -230,7 +237,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	uint32_t node, slot;
 	bool created;
 
-	if (create_again(req, fi))
+	if (create_again(req, name, fi))
 		return;
 	int rc = is_virtual(parent) ? -EPERM
 				    : fs_create(req_fs(req), req_caller(req), (uint32_t)parent, name, mode, fi->flags,
@@ -239,7 +246,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else
-		reply_create(req, node, slot, 0, &st, fi, created);
+		reply_create(req, node, name, slot, 0, &st, fi, created);
 }
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
@@ -254,7 +261,7 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else
-		reply_create(req, node, slot, 0, &st, fi, false);
+		reply_create(req, node, "", slot, 0, &st, fi, false);
 }
 #endif
 
@@ -299,6 +306,8 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 	}
 	ssize_t n = is_virtual(ino) ? read_virtual(fs->listings[fi->fh], buf, size, off)
 				    : file_read(fs, handle_at(fs, fi->fh)->file, buf, size, off);
+	if (n >= 0 && !is_virtual(ino))
+		rotate_saw_read(fs, handle_at(fs, fi->fh), off + n);
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else
@@ -311,6 +320,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 	struct clawfs *fs = req_fs(req);
 	ssize_t n;
 	int rc = 0;
+	bool moved = false;
 
 	if (is_virtual(ino)) {
 		n = ino == NODE_CTL_CONTROL ? control_command(fs, buf, size) : -EPERM;
@@ -322,12 +332,18 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 			h.flags &= ~(uint32_t)O_APPEND;
 		else
 			rc = killpriv(fs, req_caller(req), (uint32_t)ino, h.file);
+		h.wrote = off;
 		n = rc < 0 ? rc : file_write(fs, &h, buf, size, off, clock_now());
+		__atomic_store_n(&handle_at(fs, fi->fh)->cut, h.cut, __ATOMIC_RELAXED);
+		moved = n >= 0 && h.wrote != off;
 	}
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else
 		fuse_reply_write(req, (size_t)n);
+	/* The kernel has put it where it thought the end was. */
+	if (moved)
+		inval_inode(fs, (uint32_t)ino, true);
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

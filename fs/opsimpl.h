@@ -4,6 +4,7 @@
 #define CLAWFS_OPSIMPL_H
 
 #include "fs/fs.h"
+#include "fs/view.h"
 #include <errno.h>
 #include <fuse_lowlevel.h>
 
@@ -24,17 +25,26 @@ static inline bool is_virtual(fuse_ino_t ino)
 	return ino > NODE_ROOT && ino < NODE_FIRST;
 }
 
-/* How long the kernel may go by a name. Nobody but the mount changes the lower, so what the kernel has cached stays
- * true until the kernel itself changes it; the bound is the user's wish alone. */
-static inline double entry_seconds(struct clawfs *fs)
+/* How long the kernel may go by what it was told. Nobody but the mount changes the lower, so what the kernel has cached
+ * stays true until the kernel itself changes it; the bound is the user's wish alone. */
+static inline double cache_seconds(struct clawfs *fs)
 {
 	return (double)CONFIG(fs, cache_ms) / 1000;
 }
 
-/* How long by a node's attributes. */
+/* ... by a node's attributes. */
 static inline double attr_seconds(struct clawfs *fs, uint32_t node)
 {
-	return passthrough_is_written(fs, node) ? 0 : entry_seconds(fs);
+	return passthrough_is_written(fs, node) || (node && view_is(fs, node)) ? 0 : cache_seconds(fs);
+}
+/* ... and by what a name means; node 0: that it is absent. X.log and X.log.gz come and go with each other. */
+static inline double entry_seconds(struct clawfs *fs, uint32_t node, const char *name)
+{
+	struct log_name log;
+
+	if (policy_log_unpacked(name, &log) || (node ? view_is(fs, node) : policy_log_is(name)))
+		return 0;
+	return cache_seconds(fs);
 }
 
 static inline void reply_rc(fuse_req_t req, int rc)

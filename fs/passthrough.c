@@ -28,6 +28,7 @@ struct fuse_backing_map {
 #endif
 #define INIT_KILLPRIV_V2 ((uint64_t)1 << 28)
 #define INIT_EXTENDED	 ((uint64_t)1 << 30)
+#define INIT_DIRECT_MMAP ((uint64_t)1 << 36)
 #define INIT_PASSTHROUGH ((uint64_t)1 << 37)
 /* The lower may be any file system but one that is itself stacked on another. */
 #define STACK_DEPTH 1
@@ -86,6 +87,11 @@ void passthrough_complete_init(struct passthrough *p, void *init_out, size_t len
 		return;
 	memcpy(&reply, init_out, sizeof(reply));
 	reply.flags |= (uint32_t)(p->offered & INIT_KILLPRIV_V2);
+	/* Readers of logs are answered directly (file_is_direct), and may map them all the same. */
+	if (p->offered & INIT_DIRECT_MMAP) {
+		reply.flags |= (uint32_t)INIT_EXTENDED;
+		reply.flags2 |= (uint32_t)(INIT_DIRECT_MMAP >> 32);
+	}
 	if (want && p->offered & INIT_PASSTHROUGH) {
 		reply.flags |= (uint32_t)INIT_EXTENDED;
 		reply.flags2 |= (uint32_t)(INIT_PASSTHROUGH >> 32);
@@ -108,7 +114,7 @@ void passthrough_saw_reply(struct clawfs *fs, void *reply, size_t len)
 
 void passthrough_init(struct clawfs *fs, struct fuse_conn_info *conn)
 {
-	conn->want |= conn->capable & FUSE_CAP_HANDLE_KILLPRIV_V2;
+	conn->want |= conn->capable & (FUSE_CAP_HANDLE_KILLPRIV_V2 | FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
 	if (conn->capable & FUSE_CAP_PASSTHROUGH && is_wanted(fs)) {
 		conn->want |= FUSE_CAP_PASSTHROUGH;
 		conn->max_backing_stack_depth = STACK_DEPTH;
@@ -297,7 +303,7 @@ bool passthrough_is_written(struct clawfs *fs, uint32_t node)
 int passthrough_reply_open(fuse_req_t req, struct fuse_file_info *fi, struct passthrough_open how)
 {
 	fi->keep_cache = how.id == 0;
-	fi->direct_io = how.direct;
+	fi->direct_io = fi->direct_io || how.direct;
 	fi->backing_id = how.id;
 	return fuse_reply_open(req, fi);
 }
@@ -306,7 +312,7 @@ int passthrough_reply_create(fuse_req_t req, const struct fuse_entry_param *e, s
 			     struct passthrough_open how)
 {
 	fi->keep_cache = how.id == 0;
-	fi->direct_io = how.direct;
+	fi->direct_io = fi->direct_io || how.direct;
 	fi->backing_id = how.id;
 	return fuse_reply_create(req, e, fi);
 }

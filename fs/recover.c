@@ -12,6 +12,7 @@
 #include "fs/recover.h"
 #include "fs/listing.h"
 #include "fs/names.h"
+#include "fs/rotate.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,7 @@ struct recovery {
 	unsigned files, left_out;
 };
 
-/* --- an interrupted rename of a directory -------------------------------- */
+/* --- an interrupted rename of a directory, or rotation ------------------- */
 
 /* The inode at a path below `root`, 0 when there is none. */
 static uint64_t ino_at(struct clawfs *fs, int root, const char *path)
@@ -43,6 +44,15 @@ static uint64_t ino_at(struct clawfs *fs, int root, const char *path)
 	return ino;
 }
 
+bool recover_rotation(struct clawfs *fs, const struct upper_intent *intent)
+{
+	bool moved = ino_at(fs, fs->lower.root, intent->to) == intent->lower_ino;
+
+	if (moved && ino_at(fs, fs->upper.tree, intent->from) == intent->upper_ino)
+		rotate_complete(fs, intent);
+	return moved;
+}
+
 void recover_rename(struct clawfs *fs)
 {
 	struct upper_intent *intent = malloc(sizeof(*intent));
@@ -50,9 +60,11 @@ void recover_rename(struct clawfs *fs)
 	if (intent && upper_intent_get(&fs->upper, intent)) {
 		bool lower_moved = ino_at(fs, fs->lower.root, intent->to) == intent->lower_ino;
 		bool upper_stayed = intent->upper_ino && ino_at(fs, fs->upper.tree, intent->from) == intent->upper_ino;
-		if (lower_moved && upper_stayed &&
-		    renameat2(fs->upper.tree, intent->from, fs->upper.tree, intent->to,
-			      intent->exchange ? RENAME_EXCHANGE : 0) < 0)
+		if (intent->cut)
+			recover_rotation(fs, intent);
+		else if (lower_moved && upper_stayed &&
+			 renameat2(fs->upper.tree, intent->from, fs->upper.tree, intent->to,
+				   intent->exchange ? RENAME_EXCHANGE : 0) < 0)
 			log_error(fs->log, "cannot complete the rename of %s to %s in the upper: %s", intent->from,
 				  intent->to, strerror(errno));
 		upper_intent_clear(&fs->upper);

@@ -16,6 +16,8 @@ int recover_upper(struct clawfs *fs, msec_t now);
 
 /* Completes the rename of a directory that exists on both sides, if one was under way. */
 void recover_rename(struct clawfs *fs);
+/* Completes a rotation; false when it had not begun on the lower. */
+bool recover_rotation(struct clawfs *fs, const struct upper_intent *intent);
 /* What lies in a directory of the upper, without "." and ".."; NULL on error. */
 struct listing *recover_list(int dir);
 /* A descriptor of a file in the upper, to read and write, whatever its mode; -1 and errno. */

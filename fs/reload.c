@@ -119,6 +119,7 @@ static void apply(struct clawfs *fs, const struct policy_config *config)
 	pthread_mutex_unlock(&fs->dbs.lock);
 	pthread_mutex_unlock(&fs->sched.lock);
 	reschedule(fs);
+	life_configure(fs);
 }
 
 void reload(struct clawfs *fs)

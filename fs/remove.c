@@ -1,8 +1,10 @@
 /* Removing names, and what becomes of nodes without one. */
 #include "fs/crashpoint.h"
 #include "fs/names.h"
+#include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -76,69 +78,107 @@ void node_nameless(struct clawfs *fs, uint32_t node, bool hidden)
 	node_reap(ns, node);
 }
 
-int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char *name)
+/* The name of an X.log.gz is gone: so is X.log, if it was a view of that. */
+static void drop_view(struct clawfs *fs, uint32_t view, uint32_t parent)
 {
-	uint32_t node;
-	struct upper_work hidden = {""};
-	int updir = -1;
+	char name[NAME_MAX + 1];
 
-	int rc = db_name_begin(fs, parent, name, BARRIER_WAL_UNLINK);
-	if (rc < 0)
-		return rc;
-	pthread_rwlock_wrlock(&fs->tree);
-	rc = db_fenced(fs, who.pid) ? -EIO : name_resolve(fs, parent, name, &node);
-	if (rc < 0)
-		goto out;
-	struct node *n = fs_node(fs, node);
-	if (S_ISDIR(n->type)) {
-		rc = -EISDIR;
-		goto out;
-	}
+	snprintf(name, sizeof(name), "%s", name_at(&fs->nodes, fs_node(fs, view)->name)->text);
+	name_gone(fs, view, parent, name, false);
+	inval_entry(fs, parent, name);
+}
+
+/* The change itself, of a node that is no view, between intent_begin and intent_end. */
+static int unlink_both(struct clawfs *fs, uint32_t parent, const char *name, uint32_t node, struct upper_work *hidden)
+{
+	const struct node *n = fs_node(fs, node);
 	bool upper = n->flags & NODE_UPPER, lower = n->flags & NODE_LOWER;
-	uint32_t slot = file_peek(fs, node);
-	if (slot) {
-		rc = file_orphan_prepare(fs, slot);
-		file_put(fs, slot);
-		if (rc < 0)
-			goto out;
-	}
-	if (lower)
-		node_anchor(fs, node);
-	if (upper)
-		hidden = upper_work_name(&fs->upper);
-	struct intent intent = {.op = INTENT_UNLINK, .parent = parent, .src = node, .lower = lower};
-	snprintf(intent.name, sizeof(intent.name), "%s", name);
-	snprintf(intent.hidden, sizeof(intent.hidden), "%s", hidden.text);
-	intent_begin(fs, &intent);
+	int updir = -1, rc = 0;
+
 	/* The lower first: a crash in between leaves the newer bytes under the name, as they were. The other way
 	 * round the lower's older ones would come back. A tail without its log means nothing to recovery. */
 	if (upper) {
 		updir = dir_upper(fs, parent);
-		rc = updir < 0 ? updir : 0;
-		if (rc < 0)
-			goto out;
+		if (updir < 0)
+			return updir;
 	}
 	CRASH_POINT("remove: lower");
 	if (lower) {
 		int dir = dir_lower(fs, parent);
 		rc = dir < 0 ? dir : fs->lower.sys->unlinkat(dir, name, 0) < 0 ? -errno : 0;
 		if (rc < 0)
-			goto out;
+			return rc;
 	}
 	CRASH_POINT("remove: upper");
 	if (upper && !lower) {
-		rc = upper_hide(&fs->upper, updir, name, &hidden);
+		rc = upper_hide(&fs->upper, updir, name, hidden);
 		if (rc < 0)
-			goto out;
-		upper_discard(&fs->upper, &hidden);
-	} else if (upper && unlinkat(updir, name, 0) < 0 && upper_hide(&fs->upper, updir, name, &hidden) < 0) {
+			return rc;
+		upper_discard(&fs->upper, hidden);
+	} else if (upper && unlinkat(updir, name, 0) < 0 && upper_hide(&fs->upper, updir, name, hidden) < 0) {
 		log_error(fs->log, "%s is removed, but its copy in the upper could not be: %s", name, strerror(errno));
 	}
-	dir_touch(fs, parent, lower);
-	db_name_changes(fs, parent, name, who.pid);
-	name_gone(fs, node, parent, name, false);
-out:
+	return 0;
+}
+
+int name_unlink(struct clawfs *fs, uint32_t parent, const char *name, int32_t pid)
+{
+	uint32_t node;
+	struct upper_work hidden = {""};
+
+	int rc = db_fenced(fs, pid) ? -EIO : name_resolve(fs, parent, name, &node);
+	if (rc < 0)
+		return rc;
+	struct node *n = fs_node(fs, node);
+	if (S_ISDIR(n->type))
+		return -EISDIR;
+	if (n->flags & NODE_PACKED)
+		return view_unlink(fs, node);
+	uint32_t view = view_of(fs, parent, name), slot = file_peek(fs, node);
+	bool lower = n->flags & NODE_LOWER;
+	if (slot) {
+		rc = file_orphan_prepare(fs, slot);
+		file_put(fs, slot);
+		if (rc < 0)
+			return rc;
+	}
+	if (lower)
+		node_anchor(fs, node);
+	if (view)
+		view_anchor(fs, view);
+	if (n->flags & NODE_UPPER)
+		hidden = upper_work_name(&fs->upper);
+	struct intent intent = {.op = INTENT_UNLINK, .parent = parent, .src = node, .lower = lower};
+	snprintf(intent.name, sizeof(intent.name), "%s", name);
+	snprintf(intent.hidden, sizeof(intent.hidden), "%s", hidden.text);
+	intent_begin(fs, &intent);
+	rc = unlink_both(fs, parent, name, node, &hidden);
+	if (rc == 0) {
+		dir_touch(fs, parent, lower);
+		db_name_changes(fs, parent, name, pid);
+		name_gone(fs, node, parent, name, false);
+		if (view)
+			drop_view(fs, view, parent);
+	}
 	intent_end(fs, rc, 0);
+	return rc;
+}
+
+int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char *name)
+{
+	struct log_name log;
+	char path[PATH_MAX];
+	int rc = db_name_begin(fs, parent, name, BARRIER_WAL_UNLINK);
+
+	if (rc < 0)
+		return rc;
+	pthread_rwlock_wrlock(&fs->tree);
+	uint32_t known = node_find(&fs->nodes, parent, name);
+	bool was_view = known && view_is(fs, known);
+	rc = name_unlink(fs, parent, name, who.pid);
+	if (rc == 0 && (was_view || policy_log_unpacked(name, &log)) &&
+	    node_child_path(&fs->nodes, parent, was_view ? name : log.text, path, sizeof(path)) == 0)
+		life_packed_gone(fs, path);
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
 }

@@ -3,6 +3,7 @@
  * rename in the upper and nothing on the lower. Everything else first brings
  * what it touches onto the lower and then renames there. */
 #include "fs/names.h"
+#include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -16,6 +17,7 @@ struct rename {
 	const char *name, *new_name;
 	unsigned flags;
 	uint32_t src, dst; /* dst 0: the new name is free */
+	uint32_t view;	   /* one of them that must be brought back to life first; 0 */
 	msec_t now;
 };
 
@@ -425,6 +427,23 @@ static int rename_on_lower(struct clawfs *fs, const struct rename *r)
 	return rc;
 }
 
+/* A view goes where its .gz goes, which is nowhere: it is found anew. And what is a log now is told. */
+static void drop_views(struct clawfs *fs, const struct rename *r)
+{
+	uint32_t view = view_of(fs, r->parent, r->name);
+	struct log_name log;
+
+	if (view && policy_log_unpacked(r->name, &log)) {
+		name_gone(fs, view, r->parent, log.text, false);
+		inval_entry(fs, r->parent, log.text);
+	}
+	if (S_ISREG(fs_node(fs, r->src)->type) && policy_log_is(r->new_name))
+		life_closed_node(fs, r->src, true, r->now);
+	else if (S_ISDIR(fs_node(fs, r->src)->type) || policy_log_unpacked(r->new_name, &log) ||
+		 policy_log_unpacked(r->name, &log))
+		life_walk_soon(fs, r->now);
+}
+
 /* One attempt; 1 when a file (`slot`, referenced) must be materialised first. */
 static int rename_locked(struct clawfs *fs, struct rename *r, uint32_t *slot)
 {
@@ -432,6 +451,9 @@ static int rename_locked(struct clawfs *fs, struct rename *r, uint32_t *slot)
 
 	if (rc < 0 || r->src == r->dst)
 		return rc;
+	r->view = view_is(fs, r->src) ? r->src : r->dst && view_is(fs, r->dst) ? r->dst : 0;
+	if (r->view)
+		return -VIEW_AGAIN;
 	enum policy_class cls = ram_class(fs, r);
 	if (cls != CLASS_THROUGH)
 		return rename_in_ram(fs, r, cls);
@@ -469,6 +491,7 @@ int fs_rename(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		pthread_rwlock_wrlock(&fs->tree);
 		rc = rename_locked(fs, &r, &slot);
 		if (rc == 0) {
+			drop_views(fs, &r);
 			db_name_changes(fs, parent, name, who.pid);
 			db_name_changes(fs, new_parent, new_name, who.pid);
 			db_name_made(fs, new_parent, new_name);
@@ -476,6 +499,12 @@ int fs_rename(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 				db_name_made(fs, parent, name);
 		}
 		pthread_rwlock_unlock(&fs->tree);
+		if (rc == -VIEW_AGAIN) {
+			rc = view_revive(fs, r.view);
+			if (rc < 0)
+				return rc;
+			continue;
+		}
 		if (!slot)
 			return rc;
 		rc = file_materialise(fs, slot, now);

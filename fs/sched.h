@@ -19,6 +19,7 @@ struct sched {
 	uint32_t files;		/* files in the upper */
 	int stuck;		/* the lower has refused all that could give RAM back: its negative errno; else 0 */
 	uint32_t times_pending; /* nodes with NODE_TIMES; atomic */
+	uint32_t epochs;	/* that run right now; atomic */
 	bool stop;
 	bool running;
 	pthread_t thread;

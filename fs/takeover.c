@@ -1,7 +1,9 @@
 #include "fs/takeover.h"
 #include "fs/crashpoint.h"
 #include "fs/fileimpl.h"
+#include "fs/rotate.h"
 #include "fs/takeoverimpl.h"
+#include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
@@ -116,7 +118,7 @@ static void settle_forget(struct clawfs *fs, struct request *r)
 static void settle_append(struct clawfs *fs, struct request *r)
 {
 	struct file *f = file_at(fs, r->slot);
-	bool upper = f->place != PLACE_LOWER;
+	bool upper = place_is_upper(f->place);
 	int fd = upper ? f->fd_up : f->fd_wr;
 	off_t size = file_fd_size(fd);
 
@@ -174,8 +176,8 @@ static void revive_files(struct clawfs *fs)
 		}
 		rwlock_init(&f->lock);
 		f->orphan = fs_node(fs, f->node)->flags & NODE_ORPHAN;
-		f->refs = 1 + (f->place != PLACE_LOWER && !f->orphan);
-		f->readers = f->writers = 0;
+		f->refs = 1 + (place_is_upper(f->place) && !f->orphan);
+		f->readers = f->writers = f->cached = 0;
 		f->ram = 0;
 		/* A sync of its last flush may have failed, and the kernel tells of it once. */
 		f->distrust |= f->policy.state == POLICY_FLUSHING || f->policy.state == POLICY_REDIRTIED;
@@ -211,6 +213,7 @@ static void revive_handles(struct clawfs *fs)
 			f->refs++;
 			f->readers += acc != O_WRONLY;
 			f->writers += acc != O_RDONLY;
+			f->cached += h->cached;
 		}
 	}
 	/* How many rewrite each file. */
@@ -236,7 +239,7 @@ static void count_again(struct clawfs *fs, msec_t now)
 		struct file *f = file_at(fs, i);
 		if (!is_file(fs, i))
 			continue;
-		bool upper = f->place != PLACE_LOWER;
+		bool upper = place_is_upper(f->place);
 		/* Whether its last change reached the lower is not known. */
 		if (upper && !f->orphan && f->policy.state == POLICY_CLEAN) {
 			policy_file_touch(&f->policy, now);
@@ -372,9 +375,11 @@ int takeover(struct clawfs *fs, msec_t now)
 	settle_requests(fs);
 	CRASH_POINT("takeover: handles");
 	revive_handles(fs);
+	rotate_takeover(fs);
 	nodes_list_ram(&fs->nodes);
 	CRASH_POINT("takeover: intent");
 	intent_settle(fs, drop, now);
+	view_takeover(fs);
 	CRASH_POINT("takeover: look");
 	takeover_look(fs, now);
 	CRASH_POINT("takeover: count");

@@ -3,6 +3,7 @@
 #include "fs/names.h"
 #include "fs/recover.h"
 #include "fs/takeoverimpl.h"
+#include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -45,7 +46,7 @@ static void leave_upper(struct clawfs *fs, uint32_t slot)
 {
 	struct file *f = file_at(fs, slot);
 
-	if (f->place == PLACE_LOWER)
+	if (!place_is_upper(f->place))
 		return;
 	f->place = PLACE_LOWER;
 	f->flushed = 0;
@@ -113,7 +114,7 @@ static void look_file(struct look *l, uint32_t parent, int updir, const char *na
 		return;
 	}
 	n->flags |= NODE_UPPER;
-	if (f->place == PLACE_LOWER)
+	if (!place_is_upper(f->place))
 		look_place(f, up, low);
 	/* It was being cut: the lower has all that is left. */
 	if (f->place == PLACE_TAIL && f->flushed > 0 && low && low->st_size < f->flushed) {
@@ -190,7 +191,11 @@ static void look_descriptors(struct clawfs *fs, uint32_t slot)
 	if (f->backing > 0 && !open)
 		passthrough_detach(fs, f);
 	f->io = f->backing > 0 ? FILE_IO_PASSED : f->io == FILE_IO_DAEMON && open ? FILE_IO_DAEMON : FILE_IO_NONE;
-	if (f->orphan)
+	if (f->place == PLACE_PACKED && open)
+		rc = view_open(fs, slot, false);
+	if (rc < 0)
+		log_warn(fs->log, "a compressed log that is open cannot be opened again: %s", strerror(-rc));
+	if (f->orphan || f->place == PLACE_PACKED)
 		return;
 	/* Of a log that a flush has just begun, say: another file than the name's. */
 	if (f->io != FILE_IO_PASSED && n->flags & NODE_OWN && f->fd_rd >= 0 && fd_ino(f->fd_rd) != n->lower_ino)
@@ -297,7 +302,11 @@ static void look_missing(struct look *l, uint32_t node)
 static bool is_missing(struct look *l, uint32_t node)
 {
 	const struct node *n = fs_node(l->fs, node);
-	bool upper = n->flags & NODE_UPPER || (n->file && file_at(l->fs, n->file)->place != PLACE_LOWER);
+	bool upper = n->flags & NODE_UPPER || (n->file && place_is_upper(file_at(l->fs, n->file)->place));
+
+	/* view_takeover has looked at those. */
+	if (n->flags & NODE_PACKED)
+		return false;
 
 	return n->name && !l->seen[node] && (upper || !(n->flags & NODE_LOWER) || !(n->flags & NODE_OWN));
 }

@@ -9,7 +9,7 @@
  *           nothing after a crash
  *   before/ while a file of tree/ is being rewritten, under its inode number: its last complete version, or
  *           a symlink when that is on the lower; for a log's tail, a symlink after a sync that failed
- *   intent  a directory rename in progress (upper_intent_*)
+ *   intent  a directory rename, or the rotation of a log, in progress (upper_intent_*)
  *   lower   device and inode of the lower it belongs to
  *
  * Mode 0700, the daemon's own (P10), locked with flock(2) while it is used. */
@@ -88,6 +88,10 @@ struct upper_intent {
 	uint64_t lower_ino;	   /* of `from` on the lower, before */
 	uint64_t upper_ino;	   /* of `from` in the upper, before */
 	bool exchange;
+	/* Not 0: no rename, but the first so many bytes of the log `from` become its part `to`; the numbers are the
+	 * log's own. */
+	uint64_t cut;
+	uint64_t cut_after; /* what file->cut is then (file.h) */
 };
 /* 0 or a negative errno. */
 int upper_intent_set(struct upper *upper, const struct upper_intent *intent);

@@ -76,7 +76,9 @@ static void *signal_thread(void *arg)
 		sched_flush_all(s->fs, CAUSE_SYNC);
 		if (sig == SIGPWR)
 			continue;
-		/* While requests are still answered: its process may wait for one. */
+		life_stop(s->fs);
+		/* While requests are still answered: the kernel may wait for one, and the steward's process. */
+		inval_stop(s->fs);
 		steward_stop(s->fs);
 		fuse_session_exit(s->fs->session);
 		/* The loop looks at the flag when its wait is interrupted; it may
@@ -116,6 +118,10 @@ static int serve(struct clawfs *fs)
 
 	if (rc == 0) {
 		rc = sched_start(fs);
+		if (rc == 0)
+			rc = inval_start(fs);
+		if (rc == 0)
+			rc = life_start(fs);
 		if (rc == 0)
 			rc = steward_start(fs);
 		if (rc == 0)
@@ -277,7 +283,17 @@ int worker_run(struct clawfs *fs, bool successor)
 	/* To a mount that waits for this one's end. */
 	flock(fs->lower.root, LOCK_SH);
 	notify_stopping(fs->notify, "flushing");
+<<<<<<< HEAD
 	unmount(fs, served);
+=======
+	/* The worker before may have closed the device, and its number be another's now. */
+	if (served)
+		fuse_session_unmount(fs->session);
+	else
+		mount_detach(fs);
+	life_stop(fs);
+	inval_stop(fs);
+>>>>>>> main
 	steward_stop(fs);
 	int status = drain(fs) < 0;
 	log_info(fs->log, "ended%s", status ? " with unflushed data" : ", everything is on the lower");

@@ -5,6 +5,15 @@ static msec_t msec_max(msec_t a, msec_t b)
 	return a > b ? a : b;
 }
 
+void policy_writers_saw(struct policy_writers *w, bool append, bool line_end, msec_t open)
+{
+	if (!line_end)
+		w->lines = 0;
+	else if (w->lines < UINT32_MAX)
+		w->lines++;
+	w->copying = !append && w->lines < WRITERS_LINES && open < WRITERS_OPEN_MS;
+}
+
 void policy_retry_failed(struct policy_retry *r, msec_t now, msec_t first, msec_t max)
 {
 	msec_t wait = first;
@@ -49,16 +58,17 @@ void policy_log_flushed(struct policy_log *l)
 
 /* --- rotation ----------------------------------------------------------- */
 
-uint64_t policy_rotate_cut(const struct policy_log *l, const struct policy_config *config, msec_t now, uint64_t size,
-			   uint64_t line_end)
+bool policy_rotate_due(const struct policy_log *l, const struct policy_config *config, msec_t now, uint64_t size,
+		       bool line_end)
 {
-	uint64_t rest = size - line_end;
-
 	if (config->log_rotate_bytes == 0 || l->part || l->packing || size < (uint64_t)config->log_rotate_bytes)
-		return 0;
-	if (now < l->rotate.at || line_end > size || rest > ROTATE_CARRY || rest > line_end)
-		return 0;
-	return line_end;
+		return false;
+	return line_end && now >= l->rotate.at;
+}
+
+bool policy_rotate_followed(int64_t log_rotate_bytes, uint64_t size, uint64_t least, uint64_t most)
+{
+	return (least == size && most == size) || size / 2 >= (uint64_t)log_rotate_bytes;
 }
 
 void policy_rotate_done(struct policy_log *l, uint64_t size)

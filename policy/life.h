@@ -5,14 +5,13 @@
  * Rotation is asked when a flush of the log has ended well, of the file as it then is on the lower:
  *   off, a part, or smaller than log_rotate_bytes  no
  *   being compressed                               not now: what was written spoils that first
- *   it ends at a line end                          there: all of it becomes the part
- *   it ends in an unfinished line                  behind the last line end; the beginning of that line is
- *                                                  carried over to the new log, if it is no more than
- *                                                  ROTATE_CARRY bytes and no more than what is cut off;
- *                                                  else not now: the next flush asks again
- *   it has no line end                             never: a line longer than everything is one line, and
- *                                                  the log grows until it ends
+ *   it ends at a line end                          yes: all of it becomes the part
+ *   it ends in an unfinished line                  not now: the next flush asks again. (Its beginning is on the
+ *                                                  card. To carry it over would need two changes of the card at
+ *                                                  one instant, or a time in which it is there twice or not at all.)
+ *   somebody follows it, and has read more or less  not now, but at twice log_rotate_bytes in any case
  *   a rotation failed                              not before the back-off has passed
+ *   it was written last by what may be copying it  not now: until somebody logs to it (policy_writers_saw)
  * A log that nobody writes is not flushed, and so not rotated, whatever its size; it is compressed when idle.
  *
  * Compression of X.log, of those that may be (policy_log_may_pack), is due
@@ -41,11 +40,23 @@
 #include "policy/policy.h"
 #include "policy/wall.h"
 
-#define ROTATE_CARRY	 65536
 #define PACK_RETRY_MS	 60000
 #define PACK_RETRY_MAX	 3600000
 #define PACKER_RETRY_MAX 300000
 #define PACKER_CALM_MS	 10000
+
+/* Somebody who opened the log without O_APPEND and writes to it may be logging ("> x.log" in a shell) or copying: what
+ * is copied stays in one piece. A copy is cut anywhere into large writes, and ends some time. */
+#define WRITERS_LINES	8     /* so many writes in a row, each up to a line end, are lines */
+#define WRITERS_OPEN_MS 60000 /* who has it open for so long does not copy */
+
+struct policy_writers {
+	uint32_t lines; /* writes in a row that ended in a line end */
+	bool copying;
+};
+
+/* A write ended in a line end, or not; through a handle that appends, or that has been open for `open` ms. */
+void policy_writers_saw(struct policy_writers *w, bool append, bool line_end, msec_t open);
 
 /* How something that failed waits. Zeros: nothing failed. */
 struct policy_retry {
@@ -87,12 +98,12 @@ void policy_log_flushed(struct policy_log *l);
 
 /* --- rotation ----------------------------------------------------------- */
 
-/* Of the first `size` bytes, which are on the lower, how many become the part;
- * 0: it is not rotated now. `line_end` is the offset behind the last '\n'; 0 if
- * the last ROTATE_CARRY + 1 of the bytes hold none. What is between the result
- * and `size` is carried over. */
-uint64_t policy_rotate_cut(const struct policy_log *l, const struct policy_config *config, msec_t now, uint64_t size,
-			   uint64_t line_end);
+/* Whether all of its `size` bytes on the lower become a part now; `line_end`
+ * says that the last of them is a '\n'. */
+bool policy_rotate_due(const struct policy_log *l, const struct policy_config *config, msec_t now, uint64_t size,
+		       bool line_end);
+/* ... while somebody follows it: those have read up to something from `least` to `most`. */
+bool policy_rotate_followed(int64_t log_rotate_bytes, uint64_t size, uint64_t least, uint64_t most);
 /* Rotated, and the log goes on with `size` bytes; or not. */
 void policy_rotate_done(struct policy_log *l, uint64_t size);
 void policy_rotate_failed(struct policy_log *l, msec_t now);

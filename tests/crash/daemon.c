@@ -93,7 +93,7 @@ static void child(const struct daemon *d, const char *options)
 	dup2(log, 2);
 	if (d->preload) {
 		setenv("LD_PRELOAD", d->preload, 1);
-		setenv("CLAWFS_FAULT_PAGE", d->page, 1);
+		setenv("CRASH_FAULT_PAGE", d->page, 1);
 	}
 	/* A supervisor gives up on a worker that dies too often. Not here. */
 	setenv("CLAWFS_DEATHS", "1000000", 1);

@@ -1,4 +1,4 @@
-/* What the preloaded library (preload.c) and the tester share: a page of a file that CLAWFS_FAULT_PAGE names. */
+/* What the preloaded library (preload.c) and the tester share: a page of a file that CRASH_FAULT_PAGE names. */
 #ifndef CLAWFS_TESTS_CRASH_FAULTPAGE_H
 #define CLAWFS_TESTS_CRASH_FAULTPAGE_H
 

@@ -24,7 +24,7 @@ static struct fault_page *page;
 
 __attribute__((constructor)) static void page_map(void)
 {
-	const char *path = getenv("CLAWFS_FAULT_PAGE");
+	const char *path = getenv("CRASH_FAULT_PAGE");
 	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
 
 	if (fd < 0)

@@ -3,16 +3,17 @@
 # tests/RESULTS.md from what they said.
 #   kills= of a worker at random instants   points= kills at numbered calls   cuts= of ext4   cuts_xfs= cuts_btrfs=
 #   debug=CLAWFS of a debug build, for the points   faults= combinations   minutes= of soak   fuzz= seconds a target   seed=   tsan=FILE: the log of `make tsan`, or none
+#   keep=DIR what the tiers said is kept, and taken from there for those that tiers=NAME,... does not name
 set -euo pipefail
 CLAWFS=$1
 BIN=$2
 shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-kills=100 points=80 cuts=20 cuts_xfs=5 cuts_btrfs=5 faults=60 minutes=1 fuzz=10 seed=1 tsan='' debug=$CLAWFS
+kills=100 points=80 cuts=20 cuts_xfs=5 cuts_btrfs=5 faults=60 minutes=1 fuzz=10 seed=1 tsan='' debug=$CLAWFS keep='' tiers=''
 for word in "$@"; do
 	case $word in
-	kills=* | points=* | cuts=* | cuts_xfs=* | cuts_btrfs=* | faults=* | minutes=* | fuzz=* | seed=* | tsan=* | debug=*) declare "$word" ;;
+	kills=* | points=* | cuts=* | cuts_xfs=* | cuts_btrfs=* | faults=* | minutes=* | fuzz=* | seed=* | tsan=* | debug=* | keep=* | tiers=*) declare "$word" ;;
 	*)
 		echo "results.sh: \"$word\" is no option; see the head of tests/crash/results.sh" >&2
 		exit 2
@@ -20,17 +21,26 @@ for word in "$@"; do
 	esac
 done
 
-said=$(mktemp -d)
-trap 'rm -rf "$said"' EXIT
+if [ -n "$keep" ]; then
+	said=$keep
+	mkdir -p "$said"
+else
+	said=$(mktemp -d)
+	trap 'rm -rf "$said"' EXIT
+fi
 bad=0
 tier() { # NAME COMMAND...
 	local name=$1 begin=$SECONDS status=0
 	shift
+	if [ -n "$tiers" ] && [[ ",$tiers," != *",$name,"* ]] && [ -e "$said/$name.end" ]; then
+		grep -q '^status 0' "$said/$name.end" || bad=$((bad + 1))
+		return
+	fi
 	echo "== $name"
 	"$@" >"$said/$name" 2>&1 || status=$?
 	tail -n 3 "$said/$name"
 	[ "$status" = 0 ] || bad=$((bad + 1))
-	echo "status $status seconds $((SECONDS - begin))" >>"$said/$name.end"
+	echo "status $status seconds $((SECONDS - begin)), at $(git -C "$root" log -1 --format=%h)" >"$said/$name.end"
 }
 one() { # NAME: what the tier said last of all, and how it ended
 	{ grep -aE '^(record|loss|cuts|kills|coverage|soak|WRONG)' "$said/$1" || echo 'nothing was said'; cat "$said/$1.end"; } | sed 's/^/    /'
@@ -49,13 +59,13 @@ tier fuzz make --no-print-directory -C "$root" fuzz SECONDS="$fuzz"
 	cat <<-END
 		# What the crash tiers found
 
-		Written by \`make results\` at $(git -C "$root" log -1 --format='%h of %cs'), on Linux $(uname -r), $(nproc) processors, $(uname -m); the machine
+		Written by \`make results\` ($(git -C "$root" log -1 --format=%cs); each tier says at which commit), on Linux $(uname -r), $(nproc) processors, $(uname -m); the machine
 		had other work at the same time. Every number is of this run. A failure would stand here as a line with WRONG. How to
 		read and replay: the heads of \`tests/crash/kills.sh\`, \`cuts.sh\` and \`main.c\`.
 
 		## (a) kill -9 at random instants, under the full load
 
-		$kills kills asked for. Each operation is acknowledged off the mount; errors that the application sees and bytes that are
+		Each operation is acknowledged off the mount; errors that the application sees and bytes that are
 		missing count as wrong. \`longest-ms\` is the longest operation, pause included.
 
 	END

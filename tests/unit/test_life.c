@@ -44,44 +44,68 @@ static void write_at(msec_t now)
 
 /* --- rotation ----------------------------------------------------------- */
 
-static uint64_t cut(uint64_t size, uint64_t line_end)
+static bool cut(uint64_t size, bool line_end)
 {
-	return policy_rotate_cut(&l, &config, 1000, size, line_end);
+	return policy_rotate_due(&l, &config, 1000, size, line_end);
 }
 
 static void a_log_is_rotated_when_it_is_large_enough(void **state)
 {
-	assert_int_equal(cut(10 * MIB - 1, 10 * MIB - 1), 0);
-	assert_int_equal(cut(10 * MIB, 10 * MIB), 10 * MIB);
-	assert_int_equal(cut(11 * MIB, 11 * MIB), 11 * MIB);
+	assert_false(cut(10 * MIB - 1, true));
+	assert_true(cut(10 * MIB, true));
+	assert_true(cut(11 * MIB, true));
+	assert_true(cut(UINT64_MAX, true));
 	config.log_rotate_bytes = 0;
-	assert_int_equal(cut(UINT64_MAX, UINT64_MAX), 0);
+	assert_false(cut(UINT64_MAX, true));
 }
 
 static void it_is_cut_at_a_line_end(void **state)
 {
-	assert_int_equal(cut(10 * MIB, 10 * MIB - 1), 10 * MIB - 1);
-	assert_int_equal(cut(10 * MIB, 10 * MIB - ROTATE_CARRY), 10 * MIB - ROTATE_CARRY);
-	/* More is not carried over: the next flush may end the line. */
-	assert_int_equal(cut(10 * MIB, 10 * MIB - ROTATE_CARRY - 1), 0);
-	assert_int_equal(cut(10 * MIB, 1), 0);
-	/* One line as long as everything, and nonsense. */
-	assert_int_equal(cut(10 * MIB, 0), 0);
-	assert_int_equal(cut(UINT64_MAX, 0), 0);
-	assert_int_equal(cut(10 * MIB, 10 * MIB + 1), 0);
-	config.log_rotate_bytes = LOG_ROTATE_MIN;
-	assert_int_equal(cut(5000, 2500), 2500);
-	assert_int_equal(cut(5000, 2499), 0);
+	assert_false(cut(10 * MIB, false));
+	assert_false(cut(UINT64_MAX, false));
+	assert_true(cut(10 * MIB + 1, true));
 }
 
 static void a_part_is_not_rotated_nor_a_log_that_is_being_compressed(void **state)
 {
 	policy_pack_begin(&packer, &l);
-	assert_int_equal(cut(20 * MIB, 20 * MIB), 0);
+	assert_false(cut(20 * MIB, true));
 	policy_pack_end(&packer, &l, PACK_CHANGED, 0);
-	assert_int_equal(cut(20 * MIB, 20 * MIB), 20 * MIB);
+	assert_true(cut(20 * MIB, true));
 	policy_log_init(&l, 0, NOW, 100, true);
-	assert_int_equal(cut(20 * MIB, 20 * MIB), 0);
+	assert_false(cut(20 * MIB, true));
+}
+
+static void a_log_that_is_followed_is_cut_where_it_was_read_to(void **state)
+{
+	assert_true(policy_rotate_followed(config.log_rotate_bytes, 11 * MIB, 11 * MIB, 11 * MIB));
+	assert_false(policy_rotate_followed(config.log_rotate_bytes, 11 * MIB, 11 * MIB - 1, 11 * MIB));
+	assert_false(policy_rotate_followed(config.log_rotate_bytes, 11 * MIB, 11 * MIB, 11 * MIB + 1));
+	assert_false(policy_rotate_followed(config.log_rotate_bytes, 20 * MIB - 1, 1, 1));
+	assert_true(policy_rotate_followed(config.log_rotate_bytes, 20 * MIB, 1, 1));
+}
+
+static void what_is_copied_is_told_from_what_is_logged(void **state)
+{
+	struct policy_writers w = {0};
+
+	/* A shell's ">": lines, from the eighth on. */
+	for (int i = 1; i <= 9; i++) {
+		policy_writers_saw(&w, false, true, 100);
+		assert_int_equal(w.copying, i < WRITERS_LINES);
+	}
+	/* Pieces of a copy, one of which happens to end in a line. */
+	policy_writers_saw(&w, false, false, 200);
+	assert_true(w.copying);
+	policy_writers_saw(&w, false, true, 300);
+	assert_true(w.copying);
+	/* It has been open for long; or somebody logs to the copy. */
+	policy_writers_saw(&w, false, false, WRITERS_OPEN_MS);
+	assert_false(w.copying);
+	policy_writers_saw(&w, false, false, WRITERS_OPEN_MS - 1);
+	assert_true(w.copying);
+	policy_writers_saw(&w, true, false, 0);
+	assert_false(w.copying);
 }
 
 static void a_rotation_that_failed_waits(void **state)
@@ -90,15 +114,15 @@ static void a_rotation_that_failed_waits(void **state)
 
 	for (int i = 0; i < 10; i++) {
 		policy_rotate_failed(&l, now);
-		assert_int_equal(policy_rotate_cut(&l, &config, now + wait - 1, 10 * MIB, 10 * MIB), 0);
+		assert_false(policy_rotate_due(&l, &config, now + wait - 1, 10 * MIB, true));
 		now += wait;
-		assert_int_equal(policy_rotate_cut(&l, &config, now, 10 * MIB, 10 * MIB), 10 * MIB);
+		assert_true(policy_rotate_due(&l, &config, now, 10 * MIB, true));
 		wait = msec_min(2 * wait, PACK_RETRY_MAX);
 	}
 	policy_rotate_done(&l, 7);
 	assert_int_equal(l.size, 7);
 	policy_rotate_failed(&l, now);
-	assert_int_equal(policy_rotate_cut(&l, &config, now + PACK_RETRY_MS, 10 * MIB, 10 * MIB), 10 * MIB);
+	assert_true(policy_rotate_due(&l, &config, now + PACK_RETRY_MS, 10 * MIB, true));
 }
 
 /* --- compression -------------------------------------------------------- */
@@ -351,8 +375,8 @@ static void sim_write(uint32_t log, msec_t now, wall_t clock, uint64_t bytes)
 	x->mtime = clock;
 	s.written += bytes;
 	policy_log_flushed(x);
-	size = policy_rotate_cut(x, &config, now, x->size, x->size);
-	if (size == 0)
+	size = x->size;
+	if (!policy_rotate_due(x, &config, now, size, true))
 		return;
 	struct policy_log part = *x;
 	part.part = true;
@@ -524,6 +548,8 @@ int main(void)
 		cmocka_unit_test_setup(it_is_cut_at_a_line_end, setup),
 		cmocka_unit_test_setup(a_part_is_not_rotated_nor_a_log_that_is_being_compressed, setup),
 		cmocka_unit_test_setup(a_rotation_that_failed_waits, setup),
+		cmocka_unit_test_setup(a_log_that_is_followed_is_cut_where_it_was_read_to, setup),
+		cmocka_unit_test_setup(what_is_copied_is_told_from_what_is_logged, setup),
 		cmocka_unit_test_setup(an_idle_log_is_due_an_hour_after_its_last_write, setup),
 		cmocka_unit_test_setup(one_that_is_open_or_unflushed_or_empty_is_not_due, setup),
 		cmocka_unit_test_setup(a_part_is_due_at_once, setup),

@@ -34,6 +34,8 @@ int ctl_stats_run(const struct ctl_command *self, int argc, char **argv);
 int ctl_flush_run(const struct ctl_command *self, int argc, char **argv);
 int ctl_umount_run(const struct ctl_command *self, int argc, char **argv);
 int ctl_ls_run(const struct ctl_command *self, int argc, char **argv);
+int ctl_config_run(const struct ctl_command *self, int argc, char **argv);
+int ctl_recover_run(const struct ctl_command *self, int argc, char **argv);
 int ctl_doctor_run(const struct ctl_command *self, int argc, char **argv);
 
 /* What umount(8) calls as umount.clawfs or umount.fuse.clawfs: DIR [-nlfvr] [-t TYPE]. Its exit statuses. */

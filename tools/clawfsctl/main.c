@@ -6,14 +6,24 @@
 
 static const struct ctl_command commands[] = {
 	{"status", "[DIR]", "one screen: what is mounted, what waits in RAM, what it spared", "", ctl_status_run},
-	{"stats", "[--json] [DIR]", "all counters", "  --json  as JSON\n", ctl_stats_run},
+	{"top", "[--once] [--delay=S] [DIR]", "the same, live",
+	 "  --once     one frame, then end\n  --delay=S  seconds between frames (2)\n", ctl_top_run},
+	{"stats", "[--json | --prometheus] [DIR]", "all counters",
+	 "  --json        as JSON\n  --prometheus  as OpenMetrics text, with latencies as histograms\n", ctl_stats_run},
 	{"flush", "[PATH]", "bring everything, or a file, or all below a directory, to the lower now", "",
 	 ctl_flush_run},
 	{"umount", "[--force] [DIR]", "flush, unmount, and wait until everything is on the lower",
 	 "  --force  unmount although the lower refuses the flush or programs use the mount\n", ctl_umount_run},
 	{"ls", "[--dirty] [DIR]", "the files that are held in RAM",
 	 "  --dirty  only those of which the lower misses something\n", ctl_ls_run},
+	{"config", "[DIR]", "what is configured, and which layer says so", "", ctl_config_run},
 	{"doctor", "[DIR]", "look for what is wrong, and say how to mend it", "", ctl_doctor_run},
+	{"recover", "[--upper=DIR | --rescue=FILE] [--force] DIR",
+	 "bring to DIR, which is not mounted, what a daemon left in RAM or saved",
+	 "  --upper=DIR    what is in RAM lies there; without it, where a mount of DIR would look\n"
+	 "  --rescue=FILE  a tar from rescue_dir\n"
+	 "  --force        of a tar, replace even what was changed later\n",
+	 ctl_recover_run},
 };
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
 
@@ -26,7 +36,7 @@ static void print_help(void)
 	       "Looks at a clawfs mount and gives it orders. DIR is the mount, or anything in it;\n"
 	       "without it, the only clawfs mount there is, or ~/.secureclaw.\n\n");
 	for (size_t i = 0; i < COMMANDS; i++)
-		printf("  %-8s %-28s %s\n", commands[i].name, commands[i].args, commands[i].summary);
+		printf("  %-8s %-30s %s\n", commands[i].name, commands[i].args, commands[i].summary);
 	printf("\n  clawfsctl COMMAND --help  about one of them\n"
 	       "  clawfsctl --version       the version\n\n%s",
 	       statuses);

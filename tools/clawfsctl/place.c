@@ -262,7 +262,7 @@ char *place_read(const struct ctl_command *self, const struct place *place, cons
 			     place->mountpoint, place->mountpoint);
 		*status = CTL_NO_MOUNT;
 	} else if (error == ENOENT) {
-		ctl_complain(self, "%s: the daemon has no .clawfs/%s; it is of another version, mount anew",
+		ctl_complain(self, "%s: the daemon has no .clawfs/%s; it has metrics=off, or is of another version",
 			     place->mountpoint, file);
 	} else {
 		ctl_complain(self, "%s/.clawfs/%s: %s", place->mountpoint, file, strerror(error));

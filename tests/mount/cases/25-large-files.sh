@@ -5,7 +5,7 @@
 . "$TESTS/lib.sh"
 
 mkdir -p "$LOWER/workspace" "$LOWER/logs"
-mount_fs ram_max=16M file_max=4M
+mount_fs ram_max=16M file_max=4M log_rotate_bytes=0
 big=$MNT/workspace/big.bin
 truncate -s 5G "$big"
 printf 'middle' | dd of="$big" bs=1 seek=4500000000 conv=notrunc status=none

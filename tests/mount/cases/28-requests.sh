@@ -31,7 +31,7 @@ twice() {
 	append
 	append
 }
-look() { [ -e "$MNT/logs/gateway.log" ] && [ ! -e "$MNT/logs/absent.log" ]; }
+look() { [ -e "$MNT/logs/gateway.log" ] && [ ! -e "$MNT/logs/absent.json" ]; }
 
 assert_eq "$(stats requests INIT)" 1
 twice

@@ -33,7 +33,7 @@ complains() { grep -qE -- "$1" "$err" || fail "stderr lacks \"$1\""; }
 # --- help and usage: 2 --------------------------------------------------------
 ctl 0 --help
 commands=$(awk '/^  [a-z]+ +[[A-Z]/ { print $1 }' "$out" | grep -v clawfsctl)
-for command in status stats flush umount ls doctor; do
+for command in status top stats flush umount ls config doctor recover; do
 	assert grep -qx "$command" <<<"$commands"
 done
 ctl 0 --version
@@ -85,6 +85,33 @@ ctl 0 stats "$MNT/logs"
 says '^class +in RAM'
 ctl 0 stats --json
 assert_eq "$(node -p 'JSON.parse(require("fs").readFileSync(0)).pid' <"$out")" "$(stats pid)"
+
+ctl 0 stats --prometheus
+says '^# EOF$'
+ctl 0 config
+says 'sqlite_exclude.*workspace'
+
+# top: one frame, or live on a terminal until q.
+ctl 0 top --once
+says "^clawfs [0-9.]+ on $MNT, up for"
+says '^total +[0-9]'
+says '^wal .* wal.sqlite$'
+ctl 2 top
+complains 'wants a terminal; .*--once'
+ctl 2 top --delay=0
+complains 'must be from 0.1 to 3600 seconds'
+ctl 2 top --delay
+complains 'needs a value'
+mkfifo "$CASE_DIR/keys"
+script -qec "$CTL top --delay=0.2" "$CASE_DIR/typescript" <"$CASE_DIR/keys" >/dev/null &
+top=$!
+exec 6>"$CASE_DIR/keys"
+frames() { [ "$(grep -c 'q quits' "$CASE_DIR/typescript")" -ge 4 ]; }
+wait_until frames
+printf q >&6
+wait "$top"
+exec 6>&-
+assert grep -q '^state ' "$CASE_DIR/typescript"
 
 # What is listed is what the lower misses; sizes are the files'.
 ctl 0 ls --dirty
@@ -202,6 +229,38 @@ ctl 0 umount "$MNT"
 daemon_ended
 assert_eq "$(tail -n 1 "$LOWER/logs/gateway.log")" kept
 
+# --- recover: what a mount does, without it -------------------------------------
+mount_fs "${long[@]}"
+printf 'left in RAM\n' >>"$MNT/logs/gateway.log"
+printf '{"left": 1}' >"$MNT/left.json"
+mkdir "$MNT/new"
+printf 'x\n' >"$MNT/new/t.jsonl"
+ctl 1 recover "$MNT"
+complains 'is mounted by clawfs; unmount it with'
+ctl 1 recover "$LOWER" --upper="$UPPER"
+complains 'is mounted by clawfs, which has taken over'
+kill9
+umount "$MNT"
+refute test -e "$LOWER/left.json"
+ctl 2 recover
+complains 'no directory given'
+ctl 2 recover "$LOWER" --upper=x --rescue=y
+ctl 1 recover "$LOWER" --upper="$CASE_DIR/none"
+complains "$CASE_DIR/none: No such file"
+mkdir "$CASE_DIR/other"
+ctl 1 recover "$CASE_DIR/other" --upper="$UPPER"
+complains 'holds data of another directory'
+# The recovery's own words are on stderr.
+"$CTL" recover "$LOWER" --upper="$UPPER" >"$out" 2>"$err"
+complains 'recovered 3 files from .*, left out 0'
+says "^$LOWER: recovered 3 files, .* from $UPPER"
+assert_eq "$(tail -n 2 "$LOWER/logs/gateway.log")" 'kept
+left in RAM'
+assert_eq "$(cat "$LOWER/left.json" "$LOWER/new/t.jsonl")" '{"left": 1}x'
+refute test -e "$LOWER/.clawfs"
+ctl 0 recover "$LOWER"
+says 'nothing to recover'
+
 # --- a card that refuses: 4, nothing lost (P9) ---------------------------------
 ext4_mount "$SHM_DIR/card.img" 64M "$CASE_DIR/card"
 LOWER=$CASE_DIR/card
@@ -226,4 +285,29 @@ mount -o remount,rw "$LOWER"
 ctl 0 umount
 daemon_ended
 assert_eq "$(cat "$LOWER/s.json")" '{"v": 1}'
+umount "$LOWER"
+
+# ... and one that refuses to the end: saved as a tar, which is applied to the mended card.
+mount -o loop "$SHM_DIR/card.img" "$LOWER"
+mount_fs "${long[@]}" rescue_dir="$CASE_DIR/rescue"
+printf '{"v": 2}' >"$MNT/s.json"
+mount -o remount,ro "$LOWER"
+status=0
+"$CTL" umount --force >"$out" 2>"$err" || status=$?
+assert_eq "$status" 4 "status of an unmount by force"
+complains 'cannot flush'
+complains 'not everything reached the lower'
+refute mounted "$MNT"
+wait "$DAEMON" || true
+DAEMON=
+mount -o remount,rw "$LOWER"
+rm -r "$UPPER"
+assert_eq "$(cat "$LOWER/s.json")" '{"v": 1}'
+ctl 1 recover --rescue="$CASE_DIR/none.tar" "$LOWER"
+tar=$(find "$CASE_DIR/rescue" -name '*.tar')
+ctl 0 recover --rescue="$tar" "$LOWER"
+says '^recovered +s.json$'
+assert_eq "$(cat "$LOWER/s.json")" '{"v": 2}'
+ctl 0 recover --rescue="$tar" "$LOWER"
+says '^is there +s.json$'
 umount "$LOWER"
