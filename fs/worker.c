@@ -283,17 +283,9 @@ int worker_run(struct clawfs *fs, bool successor)
 	/* To a mount that waits for this one's end. */
 	flock(fs->lower.root, LOCK_SH);
 	notify_stopping(fs->notify, "flushing");
-<<<<<<< HEAD
 	unmount(fs, served);
-=======
-	/* The worker before may have closed the device, and its number be another's now. */
-	if (served)
-		fuse_session_unmount(fs->session);
-	else
-		mount_detach(fs);
 	life_stop(fs);
 	inval_stop(fs);
->>>>>>> main
 	steward_stop(fs);
 	int status = drain(fs) < 0;
 	log_info(fs->log, "ended%s", status ? " with unflushed data" : ", everything is on the lower");
