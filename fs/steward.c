@@ -128,6 +128,19 @@ int steward_spawner_start(struct clawfs *fs)
 	return rc;
 }
 
+void steward_spawner_end(struct clawfs *fs)
+{
+	struct steward *s = fs->dbs.steward;
+
+	if (!s->spawner)
+		return;
+	close(s->spawner_sock);
+	kill(s->spawner, SIGKILL);
+	while (waitpid(s->spawner, NULL, 0) < 0 && errno == EINTR)
+		;
+	s->spawner = 0;
+}
+
 static int child_start(struct clawfs *fs)
 {
 	struct steward *s = fs->dbs.steward;
@@ -187,11 +200,7 @@ void steward_destroy(struct clawfs *fs)
 	if (!s)
 		return;
 	child_end(fs);
-	if (s->spawner) {
-		close(s->spawner_sock);
-		while (waitpid(s->spawner, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
+	steward_spawner_end(fs);
 	if (s->wake >= 0)
 		close(s->wake);
 	free(s);

@@ -73,8 +73,9 @@ void steward_wake(struct clawfs *fs);
 
 /* A process of its own that makes the children, because the worker, once it is confined (sandbox.h), cannot start a
  * program. From a thread that lives as long as the process; before that, and without it, programs are started.
- * steward_destroy ends it. */
+ * steward_destroy ends it, if nobody did before. */
 int steward_spawner_start(struct clawfs *fs);
+void steward_spawner_end(struct clawfs *fs);
 
 /* Its main program: for each descriptor that comes, a child that serves it, whose parent is the caller of
  * steward_spawner_start. Answers with its pid. */

@@ -292,6 +292,7 @@ int worker_run(struct clawfs *fs, bool successor)
 	notify_destroy(fs->notify);
 	if (served)
 		fuse_session_destroy(fs->session);
+	steward_spawner_end(fs);
 	fs->shared->closed = true;
 	worker_close(fs, status);
 	return status;
