@@ -33,8 +33,10 @@ struct steward {
 	int sock;
 	int wake; /* eventfd */
 	pthread_t thread;
-	bool running; /* there is a thread */
-	bool stop;    /* atomic */
+	bool running;		 /* there is a thread */
+	bool stop;		 /* atomic */
+	pthread_mutex_t session; /* a leaf: held while the thread uses fs->session; guards: */
+	bool muted;		 /* it is being unmounted, and its descriptor may be another's next */
 	msec_t restart_at;
 	/* The visit under way. */
 	uint32_t db;	 /* 0: none */
@@ -188,6 +190,7 @@ int steward_create(struct clawfs *fs)
 	if (!s)
 		return -ENOMEM;
 	s->sock = -1;
+	pthread_mutex_init(&s->session, NULL);
 	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fs->dbs.steward = s;
 	return s->wake < 0 ? -errno : 0;
@@ -203,6 +206,7 @@ void steward_destroy(struct clawfs *fs)
 	steward_spawner_end(fs);
 	if (s->wake >= 0)
 		close(s->wake);
+	pthread_mutex_destroy(&s->session);
 	free(s);
 	fs->dbs.steward = NULL;
 }
@@ -355,8 +359,10 @@ static void visit_end(struct clawfs *fs, enum visit_result result, const struct 
 	}
 	pthread_rwlock_unlock(&fs->tree);
 	/* Somebody may have looked at the time meanwhile, and the kernel remembers it. */
-	if (stale)
+	pthread_mutex_lock(&s->session);
+	if (stale && !s->muted)
 		fuse_lowlevel_notify_inval_inode(fs->session, stale, -1, 0);
+	pthread_mutex_unlock(&s->session);
 	s->db = 0;
 }
 
@@ -459,6 +465,17 @@ int steward_start(struct clawfs *fs)
 		return -EAGAIN;
 	s->running = true;
 	return 0;
+}
+
+void steward_mute(struct clawfs *fs)
+{
+	struct steward *s = fs->dbs.steward;
+
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->session);
+	s->muted = true;
+	pthread_mutex_unlock(&s->session);
 }
 
 void steward_stop(struct clawfs *fs)

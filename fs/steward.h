@@ -63,6 +63,8 @@ void steward_pause(struct clawfs *fs);
 
 /* The thread; it visits through the mount. */
 int steward_start(struct clawfs *fs);
+/* Before the session is unmounted: the thread does not use it any more when this returns. */
+void steward_mute(struct clawfs *fs);
 /* Ends the thread; a visit under way is broken off. May be called twice. */
 void steward_stop(struct clawfs *fs);
 /* Something is due earlier than before. Any lock may be held. */

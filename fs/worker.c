@@ -125,7 +125,10 @@ static int serve(struct clawfs *fs)
 		if (rc == 0)
 			rc = steward_start(fs);
 		if (rc == 0)
+			rc = observe_start(fs);
+		if (rc == 0)
 			rc = serve_run(fs);
+		observe_stop(fs);
 		signals_stop(&signals);
 	}
 	return rc;
@@ -203,6 +206,7 @@ static int flush_at_end(struct clawfs *fs)
 /* After the last request: what is in RAM goes to the lower. */
 static int drain(struct clawfs *fs)
 {
+	observe_release(fs);
 	int rc = flush_at_end(fs);
 	sched_stop(fs);
 	dbscan_fold(fs);
@@ -283,6 +287,7 @@ int worker_run(struct clawfs *fs, bool successor)
 	/* To a mount that waits for this one's end. */
 	flock(fs->lower.root, LOCK_SH);
 	notify_stopping(fs->notify, "flushing");
+	steward_mute(fs);
 	unmount(fs, served);
 	life_stop(fs);
 	inval_stop(fs);
@@ -300,7 +305,8 @@ int worker_run(struct clawfs *fs, bool successor)
 
 void worker_close(struct clawfs *fs, int status)
 {
-	bool keep = fs->left_out > 0;
+	/* Nor is it taken from programs that go on writing there. */
+	bool keep = fs->left_out + observe_left(fs) > 0;
 
 	clawfs_fini(fs);
 	lower_temp_remove(&fs->lower);
@@ -346,5 +352,5 @@ int worker_rescue(const struct clawfs *dead)
 		if (rc < 0)
 			rescue(fs, rc);
 	}
-	return rc < 0 || fs->left_out > 0;
+	return rc < 0 || fs->left_out + observe_left(fs) > 0;
 }

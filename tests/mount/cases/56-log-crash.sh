@@ -17,7 +17,7 @@ for who in one two; do
 done
 node "$NODE/log-writer.js" "$MNT/logs/shell.log" 1500 --who=shell --mode=plain --gap=12 --burst=5 &
 writers+=($!)
-for _ in 1 2 3 4; do
+for _ in 1 2 3; do
 	sleep 0.$((RANDOM % 600 + 200))
 	kill_worker
 done
@@ -29,7 +29,7 @@ node "$NODE/log-check.js" "$LOWER/logs" gateway one=1500 two=1500
 node "$NODE/log-check.js" "$LOWER/logs" shell shell=1500
 
 # Everything is killed, and mounted again.
-for round in $(seq 5); do
+for round in $(seq 2); do
 	name=round$round
 	mount_fs log_rotate_bytes=16K log_flush_ms=40 log_lines=20 log_gzip_age_ms=200
 	writers=()
@@ -57,26 +57,26 @@ mount -o loop "$SHM_DIR/xfs.img" "$CASE_DIR/xfs"
 ext4_mount "$CASE_DIR/xfs/card.img" 64M "$CASE_DIR/card"
 LOWER=$CASE_DIR/card/data
 mkdir -p "$LOWER/logs"
-for n in $(seq 12); do node "$NODE/text.js" 2000 --seed="$n" >"$CASE_DIR/text.$n"; done
-for n in $(seq 12); do cp "$CASE_DIR/text.$n" "$LOWER/logs/log$n.log"; done
+for n in $(seq 4); do node "$NODE/text.js" 2000 --seed="$n" >"$CASE_DIR/text.$n"; done
+for n in $(seq 4); do cp "$CASE_DIR/text.$n" "$LOWER/logs/log$n.log"; done
 sync -f "$LOWER"
 check_logs() { # DIR: each log is there, as it was, plain or compressed
 	local n
-	for n in $(seq 12); do
+	for n in $(seq 4); do
 		if [ -e "$1/log$n.log.gz" ]; then zcat "$1/log$n.log.gz" | cmp - "$CASE_DIR/text.$n"; fi
 		[ -e "$1/log$n.log.gz" ] && [ ! -e "$1/log$n.log" ] || cmp "$1/log$n.log" "$CASE_DIR/text.$n"
 	done
 }
-packed_all() { [ "$(find "$1" -name '*.log' | wc -l)" -eq 0 ] && [ "$(find "$1" -name '*.log.gz' | wc -l)" -eq 12 ]; }
+packed_all() { [ "$(find "$1" -name '*.log' | wc -l)" -eq 0 ] && [ "$(find "$1" -name '*.log.gz' | wc -l)" -eq 4 ]; }
 mount_fs log_gzip_age_ms=0
-for n in $(seq 8); do
+for n in $(seq 3); do
 	node "$NODE/powercut.js" "$CASE_DIR/xfs/card.img" "$CASE_DIR/xfs/cut.$n.img" >/dev/null
 	sleep 0.$((RANDOM % 150 + 10))
 done
 wait_until packed_all "$LOWER/logs"
 check_logs "$LOWER/logs"
 umount_fs
-for n in $(seq 8); do
+for n in $(seq 3); do
 	mount -o loop "$CASE_DIR/xfs/cut.$n.img" "$CASE_DIR/cut"
 	check_logs "$CASE_DIR/cut/data/logs"
 	echo "cut $n: $(find "$CASE_DIR/cut/data/logs" -name '*.gz' | wc -l) compressed"
