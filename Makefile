@@ -42,7 +42,7 @@ MAN_PAGES   = $(patsubst tools/man/%.in,$(BUILD)/man/%,$(wildcard tools/man/*.in
 C_FILES     = $(wildcard policy/*.[ch] fs/*.[ch] tests/*/*.[ch] tools/*/*.[ch])
 
 .DEFAULT_GOAL := all
-.PHONY: help deps deps-build all build-tests run bench bench-build bench-ops bench-scale test unit fuzz fuzz-replay model mount crash fault soak results build-debug asan tsan valgrind lint format boot-test install uninstall clean
+.PHONY: help deps deps-build all build-tests run bench bench-build bench-ops bench-scale test unit fuzz fuzz-replay model mount crash fault soak results build-debug asan tsan valgrind lint format boot-test screenshot-top install uninstall clean
 .DELETE_ON_ERROR:
 # Test tiers share mounts, loop devices and a small machine: one after the other.
 .NOTPARALLEL: test asan tsan
@@ -164,6 +164,9 @@ format: ## put the sources in the project's layout
 $(BUILD)/man/%: tools/man/%.in tools/man/options.sh $(BUILD)/clawfs
 	@mkdir -p $(@D)
 	@tools/man/options.sh $(BUILD)/clawfs $< > $@
+
+screenshot-top: all ## make tools/clawfsctl/top.svg anew, under a minute of load
+	tools/clawfsctl/screenshot.sh $(BUILD) tools/clawfsctl/top.svg
 
 boot-test: all ## boot systemd in a container, power it off under writers, look at the card (15 s; as root)
 	@tools/deps.sh boot
