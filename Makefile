@@ -42,7 +42,7 @@ MAN_PAGES   = $(patsubst tools/man/%.in,$(BUILD)/man/%,$(wildcard tools/man/*.in
 C_FILES     = $(wildcard policy/*.[ch] fs/*.[ch] tests/*/*.[ch] tools/*/*.[ch])
 
 .DEFAULT_GOAL := all
-.PHONY: help deps deps-build all run bench bench-build bench-ops bench-scale test unit fuzz fuzz-replay model mount crash fault soak results build-debug asan tsan valgrind lint format boot-test install uninstall clean
+.PHONY: help deps deps-build all build-tests run bench bench-build bench-ops bench-scale test unit fuzz fuzz-replay model mount crash fault soak results build-debug asan tsan valgrind lint format boot-test screenshot-top install uninstall clean
 .DELETE_ON_ERROR:
 # Test tiers share mounts, loop devices and a small machine: one after the other.
 .NOTPARALLEL: test asan tsan
@@ -65,16 +65,10 @@ run: deps-build ## mount over DIR, and say where the stats are
 	@tools/run.sh $(BUILD)/clawfs '$(DIR)'
 
 test: deps ## everything: all tiers, sanitizers, valgrind, lint
-	@$(MAKE) --no-print-directory all
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory fuzz-replay
-	@$(MAKE) --no-print-directory valgrind
-	@$(MAKE) --no-print-directory model
-	@$(MAKE) --no-print-directory mount
-	@$(MAKE) --no-print-directory crash KILLS=20 CUTS=4 CUT_SECONDS=3
-	@$(MAKE) --no-print-directory fault FAULTS=12
-	@$(MAKE) --no-print-directory asan
+	@$(MAKE) --no-print-directory -j$(shell nproc) build-tests
+	@MAKE='$(MAKE)' tools/test.sh 'unit+lint+valgrind+fuzz-replay' 'model+mount+crash KILLS=20 CUTS=4 CUT_SECONDS=3+fault FAULTS=12' , asan
+
+build-tests: all $(UNIT_BIN) $(BUILD)/model $(BENCH_BIN) $(CRASH_BIN)
 
 unit: $(UNIT_BIN) ## cmocka, no mount, seconds
 	@tools/each.sh -- $(UNIT_BIN)
@@ -134,8 +128,10 @@ results: $(BUILD)/clawfs $(CRASH_BIN) $(FUZZ_BIN) build-debug ## all of these in
 SAN := -O1 -g -fno-omit-frame-pointer
 
 asan: ## unit, model and mount with AddressSanitizer and UBSan
-	LSAN_OPTIONS="suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0" \
-	$(MAKE) BUILD=build/asan HARDEN= CFLAGS="$(SAN) -fsanitize=address,undefined -fno-sanitize-recover=all -DCLAWFS_DEBUG" unit model mount
+	@LSAN_OPTIONS="suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0"; export LSAN_OPTIONS; \
+	for what in '-j$(shell nproc) build-tests' unit model mount; do \
+	  $(MAKE) $$what BUILD=build/asan HARDEN= CFLAGS="$(SAN) -fsanitize=address,undefined -fno-sanitize-recover=all -DCLAWFS_DEBUG" || exit; \
+	done
 
 tsan: ## unit, model and mount with ThreadSanitizer
 	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp halt_on_error=1 exitcode=66" \
@@ -168,6 +164,9 @@ format: ## put the sources in the project's layout
 $(BUILD)/man/%: tools/man/%.in tools/man/options.sh $(BUILD)/clawfs
 	@mkdir -p $(@D)
 	@tools/man/options.sh $(BUILD)/clawfs $< > $@
+
+screenshot-top: all ## make tools/clawfsctl/top.svg anew, under a minute of load
+	tools/clawfsctl/screenshot.sh $(BUILD) tools/clawfsctl/top.svg
 
 boot-test: all ## boot systemd in a container, power it off under writers, look at the card (15 s; as root)
 	@tools/deps.sh boot

@@ -397,6 +397,9 @@ static int bring_down(struct clawfs *fs, uint32_t node, msec_t now)
 		pthread_rwlock_unlock(&fs->tree);
 		if (upper)
 			rc = file_materialise(fs, slot, now);
+		/* Written past us, it cannot leave the upper; to be there as well is enough. */
+		if (rc == -EBUSY)
+			rc = file_sync(fs, slot, NULL, true, now);
 		file_put(fs, slot);
 		return rc;
 	}

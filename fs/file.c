@@ -1,5 +1,6 @@
 #include "fs/fileimpl.h"
 #include "fs/fs.h"
+#include "fs/observe.h"
 #include "fs/rotate.h"
 #include "fs/view.h"
 #include <errno.h>
@@ -105,7 +106,7 @@ void file_put(struct clawfs *fs, uint32_t slot)
 		pthread_mutex_unlock(&fs->sched.lock);
 		__atomic_store_n(&fs_node(fs, f->node)->file, 0, __ATOMIC_RELEASE);
 		file_close_lower(f);
-		file_close_fd(&f->fd_up);
+		file_close_upper(fs, f);
 		view_close(fs, slot);
 		pthread_rwlock_destroy(&f->lock);
 		shm_table_free(fs->files, slot);
@@ -323,6 +324,8 @@ void file_close(struct clawfs *fs, struct handle *h, msec_t now)
 	bool quiet = f->writers == 0;
 	pthread_mutex_unlock(&fs->attach);
 	bool passed = f->io == FILE_IO_PASSED;
+	if (f->io == FILE_IO_UPPER && acc != O_RDONLY)
+		observe_look(fs, h->file, now);
 	if (last) {
 		passthrough_detach(fs, f);
 		file_close_lower(f);
@@ -377,7 +380,11 @@ const char *file_check(struct clawfs *fs, uint32_t slot)
 		return "F4";
 	if (f->place == PLACE_TAIL && f->flushed > 0 && readers && f->fd_rd < 0)
 		return "F4";
-	if (f->io == FILE_IO_PASSED ? !f->through || f->place != PLACE_LOWER || f->backing <= 0 : f->backing != 0)
+	if (f->io == FILE_IO_PASSED  ? !f->through || f->place != PLACE_LOWER || f->backing <= 0
+	    : f->io == FILE_IO_UPPER ? f->place == PLACE_LOWER || f->backing <= 0 || f->backing != f->seen.backing
+				     : f->backing != 0)
 		return "F6";
+	if (f->filled && f->place != PLACE_TAIL)
+		return "F8";
 	return NULL;
 }

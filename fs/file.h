@@ -14,8 +14,10 @@
  *   F4 readers > 0 implies a descriptor to read every byte from: fd_rd when place is LOWER, or when it
  *      is TAIL and flushed > 0; writers > 0, place LOWER and `through` implies fd_wr
  *   F5 `through` and policy CLEAN: place LOWER
+ *   F6 FILE_IO_PASSED: `through`, place LOWER, backing > 0; FILE_IO_UPPER: place not LOWER, backing > 0,
+ *      and fd_up stays the file it is until the last handle is closed; else backing == 0
+ *   F8 `filled`: place TAIL; the pages before `flushed` lie in the upper too
  *   F7 PACKED: policy CLEAN, writers == 0, and readers > 0 implies an open view
- *   F6 FILE_IO_PASSED: `through`, place LOWER, backing > 0; else backing == 0
  *
  * Transitions: file_raise (LOWER -> TAIL, WHOLE) on the first write of a
  * cached class; file_settle (-> LOWER, or WHOLE -> TAIL) when a flush left
@@ -41,9 +43,18 @@ static inline bool place_is_upper(enum file_place place)
 }
 
 /* How the kernel reaches the content for open handles; see fs/passthrough.h. */
-enum file_io { FILE_IO_NONE, FILE_IO_DAEMON, FILE_IO_PASSED };
+enum file_io { FILE_IO_NONE, FILE_IO_DAEMON, FILE_IO_PASSED, FILE_IO_UPPER };
 
 #define FILES_MAX (1u << 20)
+
+/* What the last look at an upper file that is written past us has found; see observe.h. */
+struct observed {
+	off_t size;
+	struct timespec mtime;
+	msec_t at;   /* of the look */
+	int watch;   /* inotify's, while the next write is waited for; 0 */
+	int backing; /* the kernel's id of fd_up, once it had one; 0 */
+};
 
 struct file {
 	pthread_rwlock_t lock;
@@ -65,12 +76,15 @@ struct file {
 	int fd_rd;		       /* on the lower; -1 */
 	int fd_wr;		       /* on the lower; -1 */
 	int fd_up;		       /* in the upper; -1 */
+	bool filled;		       /* what was flushed of a tail is in the upper too */
+	bool foreign; /* a program that outlived its mount still writes the upper file; see observe.h */
 	off_t flushed;
 	uint64_t marked;     /* inode of fd_up while before/ has a mark for it (a rewrite, or distrust of a tail); 0 */
 	uint64_t committing; /* inode that a flush is about to give the name on the lower; 0 */
 	uint64_t version;    /* counts changes of content */
 	uint64_t cut;	     /* bytes that rotations took from its beginning since it was opened */
 	bool distrust;	     /* a sync failed: what the lower shows beyond `flushed` may never reach the card (P9) */
+	struct observed seen;
 	/* sched lock */
 	struct policy_file policy;
 	uint64_t ram;
@@ -173,7 +187,7 @@ void file_wait_flush(struct clawfs *fs, uint32_t slot);
 void file_adopt(struct clawfs *fs, uint32_t slot, enum file_place place, off_t flushed, int fd_up);
 /* A change without bytes: mode, times, name. Tree lock held. */
 void file_touch(struct clawfs *fs, uint32_t slot, msec_t now);
-/* Names the first of F1-F6 that does not hold, or NULL. Tree lock and file lock held. */
+/* Names the first of F1-F8 that does not hold, or NULL. Tree lock and file lock held. */
 const char *file_check(struct clawfs *fs, uint32_t slot);
 
 #endif

@@ -1,9 +1,11 @@
 #include "fs/fileimpl.h"
 #include "fs/fs.h"
+#include "fs/observe.h"
 #include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t off)
@@ -42,7 +44,7 @@ ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t
 	return got;
 }
 
-enum plan { DO_LOWER, DO_UPPER, DO_RAISE, DO_MATERIALISE };
+enum plan { DO_LOWER, DO_UPPER, DO_RAISE, DO_WHOLE, DO_MATERIALISE };
 
 /* What a write of [off, off + len) takes; file lock held. */
 static enum plan plan_write(struct clawfs *fs, struct file *f, off_t off, size_t len)
@@ -54,6 +56,9 @@ static enum plan plan_write(struct clawfs *fs, struct file *f, off_t off, size_t
 	off_t size = file_fd_size(f->place == PLACE_LOWER ? f->fd_rd : f->fd_up);
 	if (size > end)
 		end = size;
+	/* As long as the kernel writes there, nothing else can be its place. */
+	if (f->io == FILE_IO_UPPER)
+		return f->place == PLACE_TAIL && off != size ? DO_WHOLE : DO_UPPER;
 	if (f->place == PLACE_TAIL || (f->place == PLACE_LOWER && class_is_tail(f->cls))) {
 		/* Nor is one write taken that could not fit beside another. */
 		if (off != size || (off_t)len > CONFIG(fs, file_max))
@@ -96,6 +101,24 @@ static off_t append_offset(struct file *f)
 	return file_fd_size(f->place != PLACE_LOWER ? f->fd_up : f->fd_wr >= 0 ? f->fd_wr : f->fd_rd);
 }
 
+/* Where the kernel appends as well: at the end that there is when it is written. */
+static int append_upper(struct clawfs *fs, uint32_t slot, const char *buf, size_t len, msec_t now)
+{
+	struct file *f = file_at(fs, slot);
+	int rc = 0;
+
+	while (len > 0 && rc == 0) {
+		const struct iovec iov = {.iov_base = (char *)buf, .iov_len = len};
+		ssize_t n = pwritev2(f->fd_up, &iov, 1, 0, RWF_APPEND);
+		if (n <= 0)
+			rc = n < 0 ? -errno : -ENOSPC;
+		else
+			buf += n, len -= (size_t)n;
+	}
+	observe_look(fs, slot, now);
+	return rc;
+}
+
 /* Where a write through the handle goes. The offset of a descriptor does not know of rotations: a writer that goes on
  * where it was is meant to go on behind what is left. One that has looked for the end, or went back behind what was cut
  * off, has a new place. */
@@ -127,6 +150,10 @@ static int write_upper(struct clawfs *fs, uint32_t slot, const void *buf, size_t
 			return -EIO;
 		return rc;
 	}
+	if (f->io == FILE_IO_UPPER) {
+		observe_look(fs, slot, now);
+		return 0;
+	}
 	f->version++;
 	off_t size = file_fd_size(f->fd_up);
 	pthread_mutex_lock(&fs->sched.lock);
@@ -157,7 +184,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 		pthread_rwlock_rdlock(&f->lock);
 		off_t at = h->wrote = write_offset(f, h, off);
 		/* A database is not held in RAM, whatever its name: its syncs and its log's go together (P7). */
-		full |= db.db && !f->through && !f->orphan;
+		full |= db.db && !f->through && !f->orphan && f->io != FILE_IO_UPPER;
 		enum plan plan = full ? DO_MATERIALISE : plan_write(fs, f, at, len);
 		cls = f->cls;
 		if (plan == DO_LOWER) {
@@ -186,7 +213,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 			scan = policy_scan(buf, len);
 			scanned = true;
 		}
-		if (plan == DO_RAISE)
+		if (plan == DO_RAISE || plan == DO_WHOLE)
 			pthread_rwlock_wrlock(&fs->tree);
 		pthread_rwlock_wrlock(&f->lock);
 		at = h->wrote = write_offset(f, h, off);
@@ -194,16 +221,21 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 		if (plan_write(fs, f, at, len) == plan) {
 			if (plan == DO_RAISE)
 				rc = file_raise(fs, slot, class_is_tail(f->cls), false, false);
+			bool shared = f->io == FILE_IO_UPPER;
+			if (plan == DO_WHOLE)
+				rc = file_make_whole(fs, slot);
 			if (append)
 				append_begin(slot, at, len);
-			if (rc == 0)
+			if (rc == 0 && shared && append)
+				rc = append_upper(fs, slot, buf, len, now);
+			else if (rc == 0)
 				rc = write_upper(fs, slot, buf, len, at, scan, now);
 			append_end(rc);
 			if (rc == 0 && len > 0)
 				policy_writers_saw(&f->written, h->flags & O_APPEND,
 						   ((const char *)buf)[len - 1] == '\n', now - h->opened);
 			done = true;
-			if (rc == -ENOSPC) {
+			if (rc == -ENOSPC && !shared) {
 				/* The tmpfs has less room than ram_max allows: the lower may have it. */
 				rc = 0;
 				done = false;
@@ -211,7 +243,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 			}
 		}
 		pthread_rwlock_unlock(&f->lock);
-		if (plan == DO_RAISE)
+		if (plan == DO_RAISE || plan == DO_WHOLE)
 			pthread_rwlock_unlock(&fs->tree);
 	}
 	db_change_end(fs, &db, buf, len, off, h->pid, now);
@@ -268,6 +300,11 @@ static int truncate_step(struct clawfs *fs, uint32_t slot, off_t size, bool mark
 			return rc;
 	}
 	off_t old = file_fd_size(f->fd_up);
+	if (f->io == FILE_IO_UPPER && size > old) {
+		rc = file_make_whole(fs, slot);
+		if (rc < 0)
+			return rc;
+	}
 	if (f->place == PLACE_TAIL) {
 		if (size > old)
 			return TRUNCATE_MATERIALISE;
@@ -307,7 +344,7 @@ static int truncate_step(struct clawfs *fs, uint32_t slot, off_t size, bool mark
 			if (rc < 0)
 				return rc;
 		}
-	} else if (size > CONFIG(fs, file_max)) {
+	} else if (size > CONFIG(fs, file_max) && f->io != FILE_IO_UPPER) {
 		return TRUNCATE_MATERIALISE;
 	} else if (mark && old > 0 && !f->marked && !f->orphan) {
 		rc = file_renew(fs, slot);

@@ -35,6 +35,14 @@ int file_raise(struct clawfs *fs, uint32_t slot, bool tail, bool empty, bool mar
  * complete: a daemon that dies in between must not lose what was acknowledged (P6). Locks as file_raise. */
 int file_renew(struct clawfs *fs, uint32_t slot);
 
+/* Brings into the upper what a tail's lower file holds, so that the upper file is complete (F8): for a reader
+ * that the kernel takes there itself. Tree lock, and file lock for writing. Negative errno as write(2). */
+int file_fill(struct clawfs *fs, uint32_t slot);
+/* Makes a whole file of a tail, for a handle that writes elsewhere than at its end. Locks as file_fill. */
+int file_make_whole(struct clawfs *fs, uint32_t slot);
+/* Closes the upper file, and gives back the kernel's id of it. File lock for writing. */
+void file_close_upper(struct clawfs *fs, struct file *f);
+
 /* `size` bytes from one descriptor to another. */
 int file_copy_bytes(const struct lower *lower, int from, int to, off_t size);
 /* Gives the upper file the owner, mode and times of the lower one. */

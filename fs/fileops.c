@@ -1,16 +1,47 @@
 /* Operations on content that are rarer than reading and writing. */
+#include "fs/fileimpl.h"
 #include "fs/fs.h"
+#include "fs/observe.h"
 #include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Of a file that cannot leave the upper. RAM is not taken for what nobody has written yet. */
+static int fallocate_upper(struct clawfs *fs, uint32_t slot, int mode, off_t off, off_t len, msec_t now)
+{
+	const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	struct file *f = file_at(fs, slot);
+	struct stat st;
+
+	if (mode == FALLOC_FL_KEEP_SIZE)
+		return 0;
+	if (mode != 0 && mode != punch)
+		return -EOPNOTSUPP;
+	pthread_rwlock_rdlock(&fs->tree);
+	pthread_rwlock_wrlock(&f->lock);
+	int rc = file_make_whole(fs, slot);
+	if (rc == 0 && fstat(f->fd_up, &st) < 0)
+		rc = -errno;
+	if (rc == 0 && mode == punch && fallocate(f->fd_up, punch, off, len) < 0)
+		rc = -errno;
+	if (rc == 0 && mode == 0 && off + len > st.st_size && ftruncate(f->fd_up, off + len) < 0)
+		rc = -errno;
+	observe_look(fs, slot, now);
+	pthread_rwlock_unlock(&f->lock);
+	pthread_rwlock_unlock(&fs->tree);
+	return rc;
+}
+
 int file_fallocate(struct clawfs *fs, uint32_t slot, int mode, off_t off, off_t len, msec_t now)
 {
 	struct file *f = file_at(fs, slot);
 	struct db_io db;
 	int rc = file_materialise(fs, slot, now);
+
+	if (rc == -EBUSY)
+		return fallocate_upper(fs, slot, mode, off, len, now);
 
 	if (rc == 0)
 		rc = db_change_begin(fs, f->node, NULL, 0, off, &db);

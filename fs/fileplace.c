@@ -1,6 +1,7 @@
 #include "fs/crashpoint.h"
 #include "fs/fileimpl.h"
 #include "fs/fs.h"
+#include "fs/observe.h"
 #include "fs/rotate.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,9 @@
 
 void file_account(struct clawfs *fs, struct file *f, off_t size)
 {
-	sched_account(fs, f, (uint64_t)(size - (f->place == PLACE_TAIL ? PAGE_FLOOR(f->flushed) : 0)));
+	bool holes = f->place == PLACE_TAIL && !f->filled;
+
+	sched_account(fs, f, (uint64_t)(size - (holes ? PAGE_FLOOR(f->flushed) : 0)));
 }
 
 void file_adopt(struct clawfs *fs, uint32_t slot, enum file_place place, off_t flushed, int fd_up)
@@ -113,9 +116,72 @@ int file_renew(struct clawfs *fs, uint32_t slot)
 	rc = place_upper(fs, slot, rc, fd, &work, updir, name);
 	if (rc < 0)
 		return rc;
+	observe_forget(fs, f);
 	int old = f->fd_up;
 	__atomic_store_n(&f->fd_up, fd, __ATOMIC_RELEASE);
 	close(old);
+	return 0;
+}
+
+void file_close_upper(struct clawfs *fs, struct file *f)
+{
+	observe_forget(fs, f);
+	file_close_fd(&f->fd_up);
+}
+
+/* That was ours, not the application's: the mtime stays, unless it was written meanwhile. */
+static void keep_mtime(struct clawfs *fs, struct file *f, const struct stat *before)
+{
+	const struct timespec times[2] = {before->st_atim, before->st_mtim};
+	const struct timespec current[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
+	struct stat after;
+
+	if (futimens(f->fd_up, times) < 0)
+		log_warn(fs->log, "cannot keep the times of a file in the upper: %s", strerror(errno));
+	else if (f->io == FILE_IO_UPPER && fstat(f->fd_up, &after) == 0 && after.st_size != before->st_size)
+		futimens(f->fd_up, current);
+}
+
+int file_fill(struct clawfs *fs, uint32_t slot)
+{
+	struct file *f = file_at(fs, slot);
+	off_t head = PAGE_FLOOR(f->flushed);
+	struct stat st = {0};
+	int rc = 0;
+
+	if (f->place != PLACE_TAIL || f->filled)
+		return 0;
+	if (head > 0) {
+		rc = file_open_lower(fs, f, true, false, true);
+		if (rc == 0 && fstat(f->fd_up, &st) < 0)
+			rc = -errno;
+		if (rc == 0)
+			rc = file_copy_bytes(&fs->lower, f->fd_rd, f->fd_up, head);
+		if (rc < 0) {
+			fallocate(f->fd_up, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, head);
+			return rc;
+		}
+		keep_mtime(fs, f, &st);
+	}
+	f->filled = true;
+	pthread_mutex_lock(&fs->sched.lock);
+	file_account(fs, f, file_fd_size(f->fd_up));
+	pthread_mutex_unlock(&fs->sched.lock);
+	return 0;
+}
+
+int file_make_whole(struct clawfs *fs, uint32_t slot)
+{
+	struct file *f = file_at(fs, slot);
+	int rc = file_fill(fs, slot);
+
+	if (rc < 0 || f->place != PLACE_TAIL)
+		return rc;
+	/* What is whole needs no belief in the lower. */
+	file_unmark(fs, slot);
+	f->filled = false;
+	f->place = PLACE_WHOLE;
+	f->flushed = 0;
 	return 0;
 }
 
@@ -191,8 +257,9 @@ static void drop_file(struct clawfs *fs, uint32_t slot)
 		return;
 	}
 	file_unmark(fs, slot);
-	file_close_fd(&f->fd_up);
+	file_close_upper(fs, f);
 	f->place = PLACE_LOWER;
+	f->filled = false;
 	f->flushed = 0;
 	f->distrust = false;
 	n->flags &= ~(uint32_t)NODE_UPPER;
@@ -207,15 +274,21 @@ void file_punch(struct clawfs *fs, uint32_t slot)
 	struct file *f = file_at(fs, slot);
 	off_t hole = PAGE_FLOOR(f->flushed);
 
-	struct stat st;
+	struct stat st = {0};
 
+	if (f->filled) {
+		pthread_mutex_lock(&fs->attach);
+		bool read = f->io == FILE_IO_UPPER && f->readers > 0;
+		pthread_mutex_unlock(&fs->attach);
+		/* They read all of it there. */
+		if (read)
+			return;
+		f->filled = false;
+	}
 	if (hole == 0 || fstat(f->fd_up, &st) < 0 ||
 	    fallocate(f->fd_up, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, hole) < 0)
 		return;
-	/* That was ours, not the application's: its mtime stays. */
-	const struct timespec times[2] = {st.st_atim, st.st_mtim};
-	if (futimens(f->fd_up, times) < 0)
-		log_warn(fs->log, "cannot keep the times of a file in the upper: %s", strerror(errno));
+	keep_mtime(fs, f, &st);
 	pthread_mutex_lock(&fs->sched.lock);
 	file_account(fs, f, file_fd_size(f->fd_up));
 	pthread_mutex_unlock(&fs->sched.lock);
@@ -236,7 +309,8 @@ void file_settle(struct clawfs *fs, uint32_t slot)
 	pthread_mutex_unlock(&fs->attach);
 	if (!clean || f->orphan || !place_is_upper(f->place))
 		goto out;
-	if (written && !f->through && !tight) {
+	/* Nor can it leave while the kernel takes handles there. */
+	if ((written && !f->through && !tight) || f->io == FILE_IO_UPPER || observe_is_foreign(f)) {
 		/* While it is open for writing the upper is its place; what
 		 * the lower has need not be held twice. */
 		if (class_is_tail(f->cls) && f->place == PLACE_WHOLE &&
@@ -299,6 +373,7 @@ void file_orphan(struct clawfs *fs, uint32_t slot)
 	} else if (!open) {
 		/* Nobody reads it any more, but a stat through an O_PATH
 		 * descriptor is still possible until the kernel forgets it. */
+		observe_forget(fs, f);
 		if (n->lower_fd < 0) {
 			n->lower_fd = f->fd_up;
 			fs->nodes.dirfds++;
@@ -306,8 +381,9 @@ void file_orphan(struct clawfs *fs, uint32_t slot)
 		}
 		file_close_fd(&f->fd_up);
 		f->place = PLACE_LOWER;
+		f->filled = false;
 		f->through = true;
-	} else if (f->place == PLACE_TAIL && f->flushed > 0) {
+	} else if (f->place == PLACE_TAIL && f->flushed > 0 && f->io != FILE_IO_UPPER) {
 		/* One piece again, in the nameless lower file: a forgotten
 		 * writer of a deleted log must not fill the RAM. */
 		off_t size = file_fd_size(f->fd_up);
@@ -322,10 +398,11 @@ void file_orphan(struct clawfs *fs, uint32_t slot)
 		if (rc == 0 && fstat(f->fd_up, &st) == 0) {
 			const struct timespec times[2] = {st.st_atim, st.st_mtim};
 			fs->lower.sys->futimens(f->fd_wr, times);
+			f->filled = false;
 			f->through = true;
 			/* In this order: at each moment a record says where all of it is. */
 			__atomic_store_n(&f->place, PLACE_LOWER, __ATOMIC_RELEASE);
-			file_close_fd(&f->fd_up);
+			file_close_upper(fs, f);
 		}
 	}
 	pthread_mutex_lock(&fs->sched.lock);
@@ -350,8 +427,8 @@ void file_reclass(struct clawfs *fs, uint32_t slot, enum policy_class cls)
 	const struct name *called = fs_node(fs, f->node)->name ? name_at(&fs->nodes, fs_node(fs, f->node)->name) : NULL;
 	f->rotates = called && rotate_applies(fs, called->parent, called->text);
 	/* What the kernel writes past us stays where it is until it is closed. */
-	f->through = !class_is_cached(cls) || fs_node(fs, f->node)->flags & NODE_ORPHAN || fs_node(fs, f->node)->db ||
-		     f->io == FILE_IO_PASSED;
+	f->through = f->io != FILE_IO_UPPER && (!class_is_cached(cls) || fs_node(fs, f->node)->flags & NODE_ORPHAN ||
+						fs_node(fs, f->node)->db || f->io == FILE_IO_PASSED);
 	/* The lower has another file of this name, or the class wants it
 	 * replaced in one piece; everything is in the upper, so it is whole. */
 	if (f->place == PLACE_TAIL && f->flushed == 0 &&
@@ -359,6 +436,7 @@ void file_reclass(struct clawfs *fs, uint32_t slot, enum policy_class cls)
 		/* What is whole needs no belief in the lower. */
 		file_unmark(fs, slot);
 		f->place = PLACE_WHOLE;
+		f->filled = false;
 	}
 	if (f->place == PLACE_LOWER && file_open_needed(fs, f, true) < 0)
 		log_warn(fs->log, "an open file was renamed and can no longer be written; open it again");

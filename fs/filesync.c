@@ -1,6 +1,7 @@
 #include "fs/epoch.h"
 #include "fs/fileimpl.h"
 #include "fs/fs.h"
+#include "fs/observe.h"
 #include "fs/serve.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -53,6 +54,9 @@ int file_sync(struct clawfs *fs, uint32_t slot, struct handle *h, bool data_only
 	int known = db_fsync(fs, f->node, data_only, now);
 	if (known)
 		return known < 0 ? known : 0;
+	pthread_rwlock_wrlock(&f->lock);
+	observe_look(fs, slot, now);
+	pthread_rwlock_unlock(&f->lock);
 	pthread_rwlock_rdlock(&f->lock);
 	if (f->place != PLACE_LOWER) {
 		bool orphan = f->orphan;
@@ -108,7 +112,7 @@ static int spill_orphan(struct clawfs *fs, uint32_t slot)
 				f->through = true;
 				/* In this order: at each moment a record says where all of it is. */
 				__atomic_store_n(&f->place, PLACE_LOWER, __ATOMIC_RELEASE);
-				file_close_fd(&f->fd_up);
+				file_close_upper(fs, f);
 				pthread_mutex_lock(&fs->sched.lock);
 				sched_account(fs, f, 0);
 				pthread_mutex_unlock(&fs->sched.lock);
@@ -128,6 +132,11 @@ int file_materialise(struct clawfs *fs, uint32_t slot, msec_t now)
 	for (int i = 0; i < TRIES; i++) {
 		pthread_rwlock_rdlock(&fs->tree);
 		pthread_rwlock_wrlock(&f->lock);
+		if (f->io == FILE_IO_UPPER || f->foreign) {
+			pthread_rwlock_unlock(&f->lock);
+			pthread_rwlock_unlock(&fs->tree);
+			return -EBUSY;
+		}
 		f->through = true;
 		bool orphan = f->orphan;
 		bool done = f->place == PLACE_LOWER;

@@ -33,6 +33,7 @@
 #include "fs/log.h"
 #include "fs/lower.h"
 #include "fs/node.h"
+#include "fs/observe.h"
 #include "fs/passthrough.h"
 #include "fs/sched.h"
 #include "fs/shared.h"
@@ -75,6 +76,7 @@ struct clawfs {
 	struct blockdev blockdev; /* the lower's device when it was mounted */
 	bool blockdev_known;
 	struct device device;
+	struct observer observer;
 	struct fdset kept;     /* descriptors that are the supervisor's */
 	dev_t mount_dev;       /* st_dev of what is mounted; 0 before */
 	struct notify *notify; /* the worker's; NULL without a service manager */

@@ -5,6 +5,7 @@
 #include "fs/crashpoint.h"
 #include "fs/fileimpl.h"
 #include "fs/names.h"
+#include "fs/observe.h"
 #include "fs/rotate.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -62,6 +63,7 @@ bool job_begin(struct clawfs *fs, struct job *job, uint32_t slot, enum policy_ca
 
 	pthread_rwlock_rdlock(&fs->tree);
 	pthread_rwlock_wrlock(&f->lock);
+	observe_look(fs, slot, now);
 	pthread_mutex_lock(&fs->sched.lock);
 	const struct node *n = fs_node(fs, f->node);
 	bool dirty = f->policy.state == POLICY_DIRTY && f->place != PLACE_LOWER && !f->orphan && n->name;

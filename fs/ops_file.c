@@ -162,7 +162,10 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fi->fh = index;
 	/* A round trip that few files need. */
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY || !file_wants_flush(fs, slot);
-	if (passthrough_reply_open(req, fi, passthrough_attach(fs, slot, fi->flags)) < 0)
+	struct passthrough_open how = passthrough_attach(fs, slot, fi->flags);
+	if (how.error < 0)
+		fuse_reply_err(req, -how.error);
+	if (how.error < 0 || passthrough_reply_open(req, fi, how) < 0)
 		handle_end(fs, index);
 }
 
@@ -189,10 +192,11 @@ static void reply_create(fuse_req_t req, uint32_t node, const char *name, uint32
 	fi->fh = index;
 	if (rc == 0) {
 		struct passthrough_open how = passthrough_attach(fs, slot, fi->flags);
+		rc = how.error;
 		e.attr_timeout = attr_seconds(fs, node);
 		/* A round trip that few files need. */
 		fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY || !file_wants_flush(fs, slot);
-		if (passthrough_reply_create(req, &e, fi, how) == 0)
+		if (rc == 0 && passthrough_reply_create(req, &e, fi, how) == 0)
 			return;
 	}
 	if (index)

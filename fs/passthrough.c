@@ -1,6 +1,8 @@
 #include "fs/passthrough.h"
+#include "fs/fileimpl.h"
 #include "fs/fs.h"
 #include "fs/killpriv.h"
+#include "fs/observe.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
@@ -238,6 +240,91 @@ static bool passthrough_wanted(struct clawfs *fs, const struct file *f, int fd, 
 	return wal || !is_database(fs, fd, f->fd_rd >= 0, st.st_size);
 }
 
+/* --- the upper ----------------------------------------------------------- */
+
+/* A reader that joins makes the upper hold all of it. */
+#define UPPER_LOG_MAX (16 << 20)
+
+/* Whether a file's first handle is to be passed through to the upper. Tree lock and file lock held. */
+static bool upper_wanted(struct clawfs *fs, const struct file *f, int flags)
+{
+	const int want = O_WRONLY | O_APPEND;
+	struct stat st;
+
+	if (!__atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE))
+		return false;
+	/* Its writer does not ask us either. */
+	if (f->foreign)
+		return true;
+	/* What the kernel writes itself cannot be rotated. */
+	if ((f->rotates && CONFIG(fs, log_rotate_bytes) > 0) || f->place == PLACE_PACKED || f->through || f->orphan ||
+	    !class_is_tail(f->cls) || (flags & (O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC | O_DIRECT)) != want)
+		return false;
+	if (fs->lower.sys->fstat(f->place == PLACE_LOWER ? f->fd_rd : f->fd_up, &st) < 0)
+		return false;
+	if (killpriv_has(st.st_mode) || st.st_size > UPPER_LOG_MAX || st.st_size > CONFIG(fs, file_max))
+		return false;
+	/* Who cannot be made to wait for RAM is not let in when it is short (P11). */
+	pthread_mutex_lock(&fs->sched.lock);
+	bool room = policy_pressure(&fs->config, fs->sched.used) == PRESSURE_NONE;
+	pthread_mutex_unlock(&fs->sched.lock);
+	return room;
+}
+
+/* The first handle of a file whose place is the upper. File lock held for writing. */
+static void upper_begin(struct clawfs *fs, uint32_t slot)
+{
+	struct file *f = file_at(fs, slot);
+
+	if (!f->seen.backing)
+		f->seen.backing = backing_open(fs, f->fd_up);
+	if (!f->seen.backing)
+		return;
+	pthread_mutex_lock(&fs->attach);
+	f->backing = f->seen.backing;
+	pthread_mutex_unlock(&fs->attach);
+	f->io = FILE_IO_UPPER;
+	observe_begin(fs, slot, clock_now());
+}
+
+/* What a further handle needs of the upper file: readers all of it, and so do writers that may write
+ * anywhere. Tree lock, and file lock for writing. */
+static int upper_join(struct clawfs *fs, uint32_t slot, int flags)
+{
+	if ((flags & O_ACCMODE) == O_RDONLY)
+		return file_fill(fs, slot);
+	return (flags & (O_ACCMODE | O_APPEND)) == (O_WRONLY | O_APPEND) ? 0 : file_make_whole(fs, slot);
+}
+
+/* --- handles ------------------------------------------------------------- */
+
+/* Decides for the first handle. True when the file must be brought into the upper first, which wants the tree
+ * lock for writing. Tree lock, and file lock for writing. */
+static bool decide(struct clawfs *fs, uint32_t slot, int flags, bool may_raise)
+{
+	struct file *f = file_at(fs, slot);
+	int fd = f->fd_rd >= 0 ? f->fd_rd : f->fd_wr;
+	int id = 0;
+
+	if (upper_wanted(fs, f, flags)) {
+		if (f->place == PLACE_LOWER && !may_raise)
+			return true;
+		if (f->place == PLACE_LOWER && file_raise(fs, slot, true, false, false) < 0)
+			log_warn(fs->log, "cannot bring a log into the upper; its writers are served by the daemon");
+		if (f->place != PLACE_LOWER)
+			upper_begin(fs, slot);
+	}
+	if (f->io != FILE_IO_NONE)
+		return false;
+	if (__atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) && passthrough_wanted(fs, f, fd, flags))
+		id = backing_open(fs, fd);
+	pthread_mutex_lock(&fs->attach);
+	f->backing = id;
+	pthread_mutex_unlock(&fs->attach);
+	f->io = id ? FILE_IO_PASSED : FILE_IO_DAEMON;
+	return false;
+}
+
 struct passthrough_open passthrough_attach(struct clawfs *fs, uint32_t slot, int flags)
 {
 	struct file *f = file_at(fs, slot);
@@ -246,20 +333,25 @@ struct passthrough_open passthrough_attach(struct clawfs *fs, uint32_t slot, int
 
 	pthread_rwlock_rdlock(&fs->tree);
 	pthread_rwlock_wrlock(&f->lock);
-	int fd = f->fd_rd >= 0 ? f->fd_rd : f->fd_wr;
-	if (f->io == FILE_IO_NONE) {
-		if (__atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE) && passthrough_wanted(fs, f, fd, flags))
-			how.id = backing_open(fs, fd);
-		pthread_mutex_lock(&fs->attach);
-		f->backing = how.id;
-		pthread_mutex_unlock(&fs->attach);
-		f->io = how.id ? FILE_IO_PASSED : FILE_IO_DAEMON;
+	if (f->io == FILE_IO_NONE && decide(fs, slot, flags, false)) {
+		pthread_rwlock_unlock(&f->lock);
+		pthread_rwlock_unlock(&fs->tree);
+		pthread_rwlock_wrlock(&fs->tree);
+		pthread_rwlock_wrlock(&f->lock);
+		if (f->io == FILE_IO_NONE)
+			decide(fs, slot, flags, true);
 	}
 	how.id = f->backing;
-	/* Set-id bits: looked at after the handle is counted and the id is known, and by those who set them the other
-	 * way round, so that one of the two sees the other. */
-	if (how.id && (flags & O_ACCMODE) != O_RDONLY)
+	if (f->io == FILE_IO_UPPER) {
+		how.error = upper_join(fs, slot, flags);
+		/* The upper's own sync would be none (P5): such writes come to us. */
+		how.direct = flags & (O_SYNC | O_DSYNC);
+	} else if (how.id && (flags & O_ACCMODE) != O_RDONLY) {
+		/* Set-id bits: looked at after the handle is counted and the id is known, and by those who set them
+		 * the other way round, so that one of the two sees the other. */
+		int fd = f->fd_rd >= 0 ? f->fd_rd : f->fd_wr;
 		how.direct = fs->lower.sys->fstat(fd, &st) < 0 || killpriv_has(st.st_mode);
+	}
 	pthread_rwlock_unlock(&f->lock);
 	pthread_rwlock_unlock(&fs->tree);
 	if (how.id)
@@ -269,15 +361,23 @@ struct passthrough_open passthrough_attach(struct clawfs *fs, uint32_t slot, int
 
 void passthrough_detach(struct clawfs *fs, struct file *f)
 {
-	int id = f->backing;
+	int id = f->io == FILE_IO_PASSED ? f->backing : 0;
 
+	if (f->io == FILE_IO_UPPER)
+		observe_end(fs, f);
 	f->io = FILE_IO_NONE;
-	if (!id)
-		return;
 	pthread_mutex_lock(&fs->attach);
 	f->backing = 0;
 	pthread_mutex_unlock(&fs->attach);
-	backing_close(fs, id);
+	if (id)
+		backing_close(fs, id);
+}
+
+void passthrough_forget(struct clawfs *fs, int id)
+{
+	/* With the connection the ids have ended. */
+	if (fs->session && fuse_session_fd(fs->session) >= 0)
+		backing_close(fs, id);
 }
 
 bool passthrough_is_written(struct clawfs *fs, uint32_t node)
@@ -290,7 +390,7 @@ bool passthrough_is_written(struct clawfs *fs, uint32_t node)
 	uint32_t slot = fs_node(fs, node)->file;
 	if (slot) {
 		const struct file *f = file_at(fs, slot);
-		written = f->backing && f->writers > 0;
+		written = (f->backing && f->writers > 0) || f->foreign;
 	}
 	pthread_mutex_unlock(&fs->attach);
 	return written;

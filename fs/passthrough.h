@@ -14,6 +14,7 @@
  *   FILE_IO_NONE    no handle
  *   FILE_IO_DAEMON  page cache of the mount; READ and WRITE come to us
  *   FILE_IO_PASSED  the kernel goes to the lower itself, with id `backing`
+ *   FILE_IO_UPPER   the kernel goes to the upper file itself (below)
  *
  * What follows from FILE_IO_PASSED:
  *   - the file stays `through` and its place LOWER until the last handle is
@@ -29,7 +30,20 @@
  *     CAP_FSETID, so that it clears set-id bits by itself. A file that has
  *     them when it is opened is not passed through; one that gets them while
  *     it is, has its further writers served by us.
- * Writes that are passed through are not counted in the stats. */
+ * Writes that are passed through are not counted in the stats.
+ *
+ * FILE_IO_UPPER is for transcripts, and logs that are not rotated (log_rotate_bytes=0), whose first handle only appends
+ * (O_WRONLY, O_APPEND): what it writes is a copy in memory, and fs/observe.h finds out what it was. What follows:
+ *   - the file stays in the upper, in the same upper file, until the last handle is closed (F6). What
+ *     would materialise it is refused with EBUSY (link, an exchange) or done to both its files (rename);
+ *   - its upper file has holes where its head was flushed: a reader that joins makes it complete
+ *     (`filled`), a handle that may write anywhere makes it a whole file;
+ *   - O_SYNC and O_DSYNC handles that join are answered by us (FOPEN_DIRECT_IO), and begin no such file;
+ *   - nobody can be made to wait: ram_max holds as far as looks come in time, and when RAM is short no file
+ *     begins to be passed (P11);
+ *   - the kernel's id is kept as long as the upper file is, so that the next open costs no ioctl.
+ * A snapshot's temporary file is not passed: its size is not known, and the page cache that its
+ * write leaves behind is what the next save reads. */
 #ifndef CLAWFS_PASSTHROUGH_H
 #define CLAWFS_PASSTHROUGH_H
 
@@ -67,11 +81,15 @@ void passthrough_saw_reply(struct clawfs *fs, void *reply, size_t len);
 struct passthrough_open {
 	int id;	     /* backing id; 0: by the daemon */
 	bool direct; /* with an id: only mmap is passed through */
+	int error;   /* negative errno: the open fails */
 };
 
 /* Decides for a handle that file_open has counted. Takes tree (reading) and
- * file lock. Cannot fail: at worst the daemon serves. */
+ * file lock. What it cannot pass through the daemon serves; only a handle that joins those of an upper file may
+ * fail, for want of RAM. */
 struct passthrough_open passthrough_attach(struct clawfs *fs, uint32_t slot, int flags);
+/* The upper file that had the id is closed. */
+void passthrough_forget(struct clawfs *fs, int id);
 /* The last handle is closed. File lock held for writing. */
 void passthrough_detach(struct clawfs *fs, struct file *f);
 /* Whether a handle that may write is passed through: then attributes change without us. No lock held

@@ -144,6 +144,8 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 	int restored = upper_restore(&fs->upper, up->st_ino, updir, name);
 	if (restored == 1 && fstatat(updir, name, &now, AT_SYMLINK_NOFOLLOW) < 0)
 		restored = -errno;
+	/* A program that outlived its mount. */
+	bool written = restored >= 0 && observe_has_writer(updir, name);
 	int fd = restored < 0 ? -1 : recover_open(updir, name);
 
 	if (fd < 0) {
@@ -160,7 +162,9 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 		useless = "it is the tail of a log that the lower has no more";
 	} else if (tail) {
 		flushed = tail_start(fs, parent, name, fd, low.st_size, &now);
-		if (now.st_size <= flushed)
+		if (written && now.st_size == flushed)
+			useless = NULL;
+		else if (now.st_size <= flushed)
 			useless = "";
 		else if (!tail_is_real(fd, flushed))
 			useless = "it was being cut, the lower has all of it";
@@ -193,6 +197,8 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 	bool fresh_log = class_is_tail(cls) && !has_lower;
 	file_adopt(fs, slot, tail || fresh_log ? PLACE_TAIL : PLACE_WHOLE, flushed, fd);
 	struct file *f = file_at(fs, slot);
+	if (written)
+		observe_adopt(fs, slot);
 	f->distrust = true;
 	f->marked = upper_tail_mark(&fs->upper, up->st_ino) >= 0 ? up->st_ino : 0;
 	pthread_mutex_lock(&fs->sched.lock);

@@ -3,6 +3,7 @@
  * rename in the upper and nothing on the lower. Everything else first brings
  * what it touches onto the lower and then renames there. */
 #include "fs/names.h"
+#include "fs/observe.h"
 #include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -267,6 +268,14 @@ static int rename_prepare(struct clawfs *fs, const struct rename *r, uint32_t *s
 	for (int i = 2; i < 4; i++) {
 		if (!nodes[i] || !(fs_node(fs, nodes[i])->flags & NODE_UPPER))
 			continue;
+		if (observe_is_pinned(fs, nodes[i])) {
+			bool tail = class_is_tail(file_classify(fs, r->new_parent, r->new_name));
+			int rc = r->flags & RENAME_EXCHANGE ? -EBUSY : observe_may_rename(fs, nodes[i], i == 3, tail);
+			if (rc < 0)
+				return rc;
+			if (rc > 0)
+				continue;
+		}
 		*slot = file_peek(fs, nodes[i]);
 		return *slot ? 0 : -EXDEV;
 	}
@@ -288,7 +297,8 @@ struct mirror_move {
 
 static struct mirror_move plan_mirrors(struct clawfs *fs, const struct rename *r)
 {
-	bool src = is_mirrored(fs, r->src), dst = r->flags & RENAME_EXCHANGE && is_mirrored(fs, r->dst);
+	bool src = is_mirrored(fs, r->src) || observe_is_pinned(fs, r->src),
+	     dst = r->flags & RENAME_EXCHANGE && is_mirrored(fs, r->dst);
 	struct mirror_move m = {
 		.needed = src || dst,
 		.from_parent = r->parent,
@@ -396,6 +406,10 @@ static int rename_on_lower(struct clawfs *fs, const struct rename *r)
 	int dir = dir_lower(fs, r->parent), new_dir = dir_lower(fs, r->new_parent);
 	if (dir < 0 || new_dir < 0)
 		return dir < 0 ? dir : new_dir;
+	/* Flushed, so that nothing is lost, and out of the way of recovery, which would take it for the new file's. */
+	if (r->dst && !exchange && fs_node(fs, r->dst)->flags & NODE_UPPER &&
+	    unlinkat(dir_upper(fs, r->new_parent), r->new_name, 0) < 0)
+		return -errno;
 	rc = mirrors.needed ? announce(fs, &mirrors) : 0;
 	if (rc < 0)
 		return rc;
@@ -508,6 +522,9 @@ int fs_rename(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		if (!slot)
 			return rc;
 		rc = file_materialise(fs, slot, now);
+		/* Pinned to the upper, it need only be on the lower as well. */
+		if (rc == -EBUSY)
+			rc = file_sync(fs, slot, NULL, true, now);
 		file_put(fs, slot);
 		if (rc < 0)
 			return rc;

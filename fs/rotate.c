@@ -187,9 +187,9 @@ static bool may_be_cut(struct clawfs *fs, const struct rotation *r)
 	struct file *f = file_at(fs, r->slot);
 	const struct node *n = fs_node(fs, f->node);
 
-	if (!f->rotates || f->through || f->orphan || f->io == FILE_IO_PASSED || !class_is_tail(f->cls) || !n->name ||
-	    !(n->flags & NODE_OWN) || name_at(&fs->nodes, n->name)->sibling || f->place == PLACE_WHOLE ||
-	    f->written.copying)
+	if (!f->rotates || f->through || f->orphan || f->io == FILE_IO_PASSED || f->io == FILE_IO_UPPER || f->foreign ||
+	    !class_is_tail(f->cls) || !n->name || !(n->flags & NODE_OWN) || name_at(&fs->nodes, n->name)->sibling ||
+	    f->place == PLACE_WHOLE || f->written.copying)
 		return false;
 	pthread_mutex_lock(&fs->attach);
 	bool cached = f->cached > 0;

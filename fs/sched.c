@@ -1,6 +1,7 @@
 #include "fs/sched.h"
 #include "fs/epoch.h"
 #include "fs/fs.h"
+#include "fs/observe.h"
 #include "fs/serve.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -209,6 +210,7 @@ int sched_flush_below(struct clawfs *fs, uint32_t node, enum policy_cause cause)
 	int error = 0;
 
 	serve_waits(fs);
+	observe_look_all(fs, clock_now());
 	for (;;) {
 		struct want_all want = {.below = node, .rewriting = clock_now() >= grace, .end = cause == CAUSE_END};
 		struct slots list = {0};

@@ -14,7 +14,7 @@
 /* Beyond leader and deputy; more of them end. */
 #define MAX_SPARE 2
 /* What a request may take before another thread reads on. */
-#define LONG_NS 1000000
+#define LONG_NS 20000000
 
 struct serve {
 	struct clawfs *fs;

@@ -10,7 +10,7 @@
  * So one thread, the *leader*, reads the device and serves what it has read
  * itself. A second one, the *deputy*, takes its place when a request takes long:
  * at once when the leader says that it will wait (serve_waits), else after
- * a millisecond, which a timer tells it that is set only while a request is
+ * 20 ms, which a timer tells it that is set only while a request is
  * served. Who lost the lead finishes its request and becomes a spare. Idle,
  * nobody wakes up. */
 #ifndef CLAWFS_SERVE_H

@@ -1,6 +1,7 @@
 #include "fs/fileimpl.h"
 #include "fs/listing.h"
 #include "fs/names.h"
+#include "fs/observe.h"
 #include "fs/recover.h"
 #include "fs/takeoverimpl.h"
 #include "fs/view.h"
@@ -50,9 +51,9 @@ static void leave_upper(struct clawfs *fs, uint32_t slot)
 		return;
 	f->place = PLACE_LOWER;
 	f->flushed = 0;
-	f->distrust = false;
+	f->distrust = f->filled = false;
 	f->refs--;
-	file_close_fd(&f->fd_up);
+	file_close_upper(fs, f);
 }
 
 /* Which lower file it is, if any. */
@@ -86,6 +87,21 @@ static void look_place(struct file *f, const struct stat *up, const struct stat 
 	f->refs++;
 }
 
+/* The same of one that is written past us, so that it cannot leave the upper. */
+static void cut_tail(struct clawfs *fs, struct file *f, off_t size)
+{
+	off_t start = PAGE_FLOOR(size);
+	char page[4096];
+
+	if (file_open_lower(fs, f, true, false, true) < 0 || ftruncate(f->fd_up, size) < 0)
+		return;
+	ssize_t n = lower_pread(&fs->lower, f->fd_rd, page, (size_t)(size - start), start);
+	if (n > 0 && lower_pwrite(&fs->lower, f->fd_up, page, (size_t)n, start) < 0)
+		log_error(fs->log, "cannot cut a log in the upper");
+	f->flushed = size;
+	f->filled = false;
+}
+
 static void look_file(struct look *l, uint32_t parent, int updir, const char *name, const struct stat *up)
 {
 	struct clawfs *fs = l->fs;
@@ -117,7 +133,9 @@ static void look_file(struct look *l, uint32_t parent, int updir, const char *na
 	if (!place_is_upper(f->place))
 		look_place(f, up, low);
 	/* It was being cut: the lower has all that is left. */
-	if (f->place == PLACE_TAIL && f->flushed > 0 && low && low->st_size < f->flushed) {
+	if (f->place == PLACE_TAIL && f->flushed > 0 && low && low->st_size < f->flushed && f->backing > 0) {
+		cut_tail(fs, f, low->st_size);
+	} else if (f->place == PLACE_TAIL && f->flushed > 0 && low && low->st_size < f->flushed) {
 		unlinkat(updir, name, 0);
 		n->flags &= ~(uint32_t)NODE_UPPER;
 		leave_upper(fs, slot);
@@ -188,9 +206,14 @@ static void look_descriptors(struct clawfs *fs, uint32_t slot)
 	bool open = f->readers + f->writers > 0;
 	int rc = 0;
 
-	if (f->backing > 0 && !open)
+	if (f->backing > 0 && !open && f->backing == f->seen.backing)
+		f->backing = 0;
+	else if (f->backing > 0 && !open)
 		passthrough_detach(fs, f);
-	f->io = f->backing > 0 ? FILE_IO_PASSED : f->io == FILE_IO_DAEMON && open ? FILE_IO_DAEMON : FILE_IO_NONE;
+	f->io = f->backing > 0			  ? f->place == PLACE_LOWER ? FILE_IO_PASSED : FILE_IO_UPPER
+		: f->io == FILE_IO_DAEMON && open ? FILE_IO_DAEMON
+						  : FILE_IO_NONE;
+	observe_revive(fs, slot);
 	if (f->place == PLACE_PACKED && open)
 		rc = view_open(fs, slot, false);
 	if (rc < 0)

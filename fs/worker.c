@@ -120,7 +120,10 @@ static int serve(struct clawfs *fs)
 		if (rc == 0)
 			rc = steward_start(fs);
 		if (rc == 0)
+			rc = observe_start(fs);
+		if (rc == 0)
 			rc = serve_run(fs);
+		observe_stop(fs);
 		signals_stop(&signals);
 	}
 	return rc;
@@ -198,6 +201,7 @@ static int flush_at_end(struct clawfs *fs)
 /* After the last request: what is in RAM goes to the lower. */
 static int drain(struct clawfs *fs)
 {
+	observe_release(fs);
 	int rc = flush_at_end(fs);
 	sched_stop(fs);
 	dbscan_fold(fs);
@@ -255,7 +259,8 @@ int worker_run(struct clawfs *fs, bool successor)
 
 void worker_close(struct clawfs *fs, int status)
 {
-	bool keep = fs->left_out > 0;
+	/* Nor is it taken from programs that go on writing there. */
+	bool keep = fs->left_out + observe_left(fs) > 0;
 
 	clawfs_fini(fs);
 	lower_temp_remove(&fs->lower);
@@ -301,5 +306,5 @@ int worker_rescue(const struct clawfs *dead)
 		if (rc < 0)
 			rescue(fs, rc);
 	}
-	return rc < 0 || fs->left_out > 0;
+	return rc < 0 || fs->left_out + observe_left(fs) > 0;
 }

@@ -3,13 +3,18 @@
 #include "tools/clawfsctl/format.h"
 #include <errno.h>
 #include <linux/magic.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 /* A dirty file is flushed within 30 s at the latest (rewrite_max_ms); with time for the flush itself. */
 #define OLD_MS INT64_C(60000)
+/* Of these logind thinks as people (SYSTEM_UID_MAX). */
+#define FIRST_USER 1000
 /* Less room than this on the lower is worth a word. */
 #define ROOM_BYTES (UINT64_C(64) << 20)
 
@@ -89,6 +94,24 @@ void doctor_lower(struct doctor *d, const char *source)
 
 /* --- the daemon ---------------------------------------------------------- */
 
+/* logind's RemoveIPC= empties /dev/shm of an ordinary user's files at the last logout, unless the user lingers. */
+static void look_at_logout(struct doctor *d, const char *upper)
+{
+	char linger[PATH_MAX];
+	struct stat st;
+	const struct passwd *user = NULL;
+
+	if (strncmp(upper, "/dev/shm/", 9) == 0 && stat(upper, &st) == 0 && st.st_uid >= FIRST_USER &&
+	    access("/run/systemd/system", F_OK) == 0)
+		user = getpwuid(st.st_uid);
+	if (!user)
+		return;
+	snprintf(linger, sizeof(linger), "/var/lib/systemd/linger/%s", user->pw_name);
+	if (access(linger, F_OK) < 0 && errno == ENOENT)
+		doctor_trouble(d, "logout", "loginctl enable-linger, or RemoveIPC=no in /etc/systemd/logind.conf",
+			       "logind removes %s, with what is in it, when %s logs out", upper, user->pw_name);
+}
+
 static void look_at_upper(struct doctor *d, struct snapshot *s)
 {
 	const char *upper = snapshot_text(s, "$.upper");
@@ -104,6 +127,7 @@ static void look_at_upper(struct doctor *d, struct snapshot *s)
 			       "%s is not in RAM any more", upper);
 		return;
 	}
+	look_at_logout(d, upper);
 	uint64_t room = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
 	char path[PATH_MAX];
 	snprintf(path, sizeof(path), "%s", upper);

@@ -115,3 +115,18 @@ while read -r command; do
 	wait_until flock --nonblock "$HOME/.secureclaw" true
 done <"$CASE_DIR/commands"
 assert [ "$run" -ge 10 ]
+
+# --- lines of the log that README explains: the program's own ---------------------------------
+section=$(sed -n '/^## When something is wrong/,/^## Limits/p' "$root/README.md")
+lines=$(grep '^| `' <<<"$section" | cut -d'|' -f2 | grep -o '`[^`]*`' | tr -d '`')
+assert [ "$(wc -l <<<"$lines")" -ge 8 ]
+# The words of C's string literals, joined where the layout has broken them.
+sources=$(cat "$root"/fs/*.c "$root"/tools/clawfsctl/*.c | tr -d '\n' | sed 's/"[[:space:]]*"//g')
+system='Transport endpoint is not connected|No space left on device|Read-only file system'
+while read -r line; do
+	# What differs from case to case.
+	sed -E "s/$system|DIR|FILE|[0-9]+ files|node \(pid 123\)|left out 0|=|\.\.\./\n/g" <<<"$line" | sed -E 's/^[ :;,]+|[ :;,]+$//g' |
+		while read -r part; do
+			[ ${#part} -lt 6 ] || grep -qF -- "$part" <<<"$sources" || fail "README explains \"$line\": no source says \"$part\""
+		done
+done <<<"$lines"
