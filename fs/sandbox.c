@@ -357,10 +357,10 @@ static int load_list(enum sandbox_role role)
 
 int sandbox_enter(enum sandbox_role role)
 {
-	if (is_set("off"))
+	if (!HAS_LIST || is_set("off"))
 		return 0;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
 	int rc = drop_caps(wanted_caps(role));
-	return rc < 0 || !HAS_LIST ? rc : load_list(role);
+	return rc < 0 ? rc : load_list(role);
 }

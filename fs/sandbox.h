@@ -8,7 +8,7 @@
  *   - All else that is not on the list is refused with ENOSYS: sockets, other processes, executable memory; also what
  *     a newer glibc tries first, which then takes the way that older kernels know.
  *
- * The sanitizers' builds have no list (their run-time does what it likes), but everything else.
+ * The sanitizers' builds are not confined: their run-time does what it likes, and traces its own threads.
  * For tests, in the environment: CLAWFS_SANDBOX=off leaves all that out; "strict" ends the process at what is not on
  * the list, so that it is missed. */
 #ifndef CLAWFS_SANDBOX_H

@@ -5,7 +5,7 @@
 . "$TESTS/lib.sh"
 
 if [ "$SLOW" -gt 1 ]; then
-	echo "a sanitizer's build has no list of system calls"
+	echo "a sanitizer's build is not confined"
 	exit 0
 fi
 field() { awk -v name="$2:" '$1 == name { print $2 }' "/proc/$1/status"; }
