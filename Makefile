@@ -18,7 +18,7 @@ HARDEN   ?= -fstack-protector-strong -D_FORTIFY_SOURCE=3 -fPIE $(HARDEN_MORE)
 LDHARDEN ?= -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code
 # Expanded when used, so that `make deps` can bring the libraries first.
 FUSE_CFLAGS   = $(shell pkg-config --cflags fuse3)
-LIBS          = $(shell pkg-config --libs fuse3) -lz -lsqlite3 -lpthread
+LIBS          = $(shell pkg-config --libs fuse3 libseccomp) -lz -lsqlite3 -lpthread
 CMOCKA_LIBS   = -lcmocka
 ALL_CFLAGS    = $(STD) $(WARN) $(HARDEN) $(FUSE_CFLAGS) $(CFLAGS)
 

@@ -49,13 +49,15 @@ static struct target open_target(struct clawfs *fs, uint32_t dir, const char *na
 
 /* After a sync that failed the kernel calls its pages clean, and the next would succeed with nothing written: they are
  * made dirty again. What the kernel writes past us cannot be held still for that; it is truncated through us alone. */
-static int rewrite_target(struct clawfs *fs, const struct target *t)
+static int rewrite_target(struct clawfs *fs, const struct target *t, bool *passed)
 {
+	*passed = false;
 	if (!t->slot)
 		return lower_rewrite(&fs->lower, t->fd);
 	struct file *f = file_at(fs, t->slot);
 	pthread_rwlock_wrlock(&f->lock);
-	int rc = f->io == FILE_IO_PASSED ? lower_redirty(&fs->lower, t->fd) : lower_rewrite(&fs->lower, t->fd);
+	*passed = f->io == FILE_IO_PASSED;
+	int rc = *passed ? lower_redirty(&fs->lower, t->fd) : lower_rewrite(&fs->lower, t->fd);
 	pthread_rwlock_unlock(&f->lock);
 	return rc;
 }
@@ -95,6 +97,7 @@ static int sync_one(struct clawfs *fs, uint32_t index, enum barrier_action what,
 	char wal[NAME_MAX + 1], path[PATH_MAX] = "?";
 	struct target t = {.fd = -ENOENT};
 	int dirfd = -1, rc = 0;
+	bool passed = false;
 
 	pthread_rwlock_rdlock(&fs->tree);
 	uint32_t node = db_at(fs, index)->node;
@@ -116,12 +119,16 @@ static int sync_one(struct clawfs *fs, uint32_t index, enum barrier_action what,
 	if (t.fd == -EAGAIN)
 		rc = file_materialise(fs, t.slot, clock_now());
 	else if (t.fd >= 0 && again)
-		rc = rewrite_target(fs, &t);
+		rc = rewrite_target(fs, &t, &passed);
 	/* What has no name any more need not outlive a power cut. */
 	else if (t.fd < 0 && t.fd != -ENOENT)
 		rc = t.fd;
 	if (rc == 0 && t.fd >= 0)
 		rc = fs->lower.sys->fdatasync(t.fd) < 0 ? -errno : 0;
+	/* Pages that could only be dirtied in place may have been written to blocks that ext4 goes on reading as
+	 * unwritten. Then it stays refused until it is opened anew (db_wal_may_pass). */
+	if (rc == 0 && passed)
+		rc = lower_is_backed(&fs->lower, t.fd) < 0 ? -EIO : 0;
 	if (rc == 0 && t.fd >= 0 && with_dir)
 		rc = dirfd < 0 ? -EIO : lower_sync_dir(&fs->lower, dirfd);
 	if (rc < 0)

@@ -243,7 +243,7 @@ static void drop_file(struct clawfs *fs, uint32_t slot)
 	struct file *f = file_at(fs, slot);
 	struct node *n = fs_node(fs, f->node);
 	int updir;
-	const char *name;
+	const char *name = "of no name";
 
 	/* Without the descriptors that open handles need, it stays: clean, but in RAM. */
 	int rc = file_open_needed(fs, f, true);

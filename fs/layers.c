@@ -297,7 +297,8 @@ static void set_variable(struct layers_run *run, const struct origin *origin, co
 }
 
 /* For tests; fs/supervisor.h. */
-static const char *const not_options[] = {"CLAWFS_TEST", "CLAWFS_DEATHS", "CLAWFS_RESEND", "CLAWFS_SUPERVISOR"};
+static const char *const not_options[] = {"CLAWFS_TEST", "CLAWFS_DEATHS", "CLAWFS_RESEND", "CLAWFS_SUPERVISOR",
+					  "CLAWFS_SANDBOX"};
 
 static void read_own(struct layers_run *run, const char *variable, const char *value)
 {

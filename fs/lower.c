@@ -1,11 +1,14 @@
 #include "fs/lower.h"
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -329,6 +332,38 @@ int lower_redirty(const struct lower *l, int fd)
 	}
 	if (to >= 0)
 		close(to);
+	return rc;
+}
+
+int lower_is_backed(const struct lower *l, int fd)
+{
+	enum { EXTENTS = 64 };
+	const uint32_t unreadable = FIEMAP_EXTENT_UNWRITTEN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_UNKNOWN;
+	struct stat st;
+	int rc = l->sys->fstat(fd, &st) < 0 ? -errno : 0;
+	struct fiemap *map = calloc(1, sizeof(*map) + EXTENTS * sizeof(struct fiemap_extent));
+	uint64_t off = 0;
+
+	if (!map)
+		return -ENOMEM;
+	while (rc == 0 && off < (uint64_t)st.st_size) {
+		*map = (struct fiemap){
+			.fm_start = off, .fm_length = (uint64_t)st.st_size - off, .fm_extent_count = EXTENTS};
+		if (ioctl(fd, FS_IOC_FIEMAP, map) < 0) {
+			rc = errno == ENOTTY || errno == EOPNOTSUPP ? -EOPNOTSUPP : -errno;
+			break;
+		}
+		/* Nothing more: a hole, which a log has not. */
+		if (map->fm_mapped_extents == 0)
+			rc = -EIO;
+		for (uint32_t i = 0; i < map->fm_mapped_extents; i++) {
+			const struct fiemap_extent *e = &map->fm_extents[i];
+			if (e->fe_flags & unreadable || e->fe_logical > off)
+				rc = -EIO;
+			off = e->fe_logical + e->fe_length;
+		}
+	}
+	free(map);
 	return rc;
 }
 

@@ -122,8 +122,12 @@ int lower_list(const struct lower *lower, int dirfd, lower_entry_fn *entry, void
 int lower_rewrite(const struct lower *lower, int fd);
 
 /* The same without touching the bytes, while somebody writes them. Nobody may shorten it meanwhile. -EIO where the
- * kernel cannot (before 5.14). */
+ * kernel cannot (before 5.14). The place on the card stays what it was: a sync is believed when lower_is_backed. */
 int lower_redirty(const struct lower *lower, int fd);
+
+/* Whether what was synced can be read back from the card: none of it lies where the file system reads zeros, be it that
+ * the bytes are there. 0; -EIO when it cannot; -EOPNOTSUPP where the file system does not say. */
+int lower_is_backed(const struct lower *lower, int fd);
 
 /* Whether somebody has the file open for writing, another descriptor than `fd` (which is open for reading): also the
  * kernel for a mount that is gone (passthrough). False where the file system cannot say. */

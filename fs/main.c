@@ -60,5 +60,7 @@ int main(int argc, char **argv)
 	/* How the daemon starts its steward (steward.c); no option for people. */
 	if (argc == 2 && strcmp(argv[1], "--steward") == 0)
 		return steward_child_main(STEWARD_SOCK);
+	if (argc == 2 && strcmp(argv[1], "--steward-spawner") == 0)
+		return steward_spawner_main(STEWARD_SOCK);
 	return argc > 0 && fstab_is_helper(argv[0]) ? run_helper(argc, argv) : run(argc, argv);
 }

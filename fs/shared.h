@@ -20,6 +20,7 @@ struct shared {
 	int32_t worker;	       /* pid */
 	uint32_t generation;   /* of the worker: 1 is the first */
 	bool ending;	       /* the mount is gone: what is left to do is the flush */
+	bool detached;	       /* the supervisor has taken the mount down, as it was asked to */
 	bool closed;	       /* that too is done, well or not, and everything given back */
 	bool reloaded;	       /* the configuration was read again, by a worker */
 	int32_t steward;       /* pid of the worker's steward; 0 none */

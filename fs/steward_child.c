@@ -1,4 +1,5 @@
 /* What runs in the steward's process: the only code that calls SQLite. */
+#include "fs/sandbox.h"
 #include "fs/steward.h"
 #include "policy/visit.h"
 #include <errno.h>
@@ -329,6 +330,10 @@ int steward_child_main(int sock)
 	prctl(PR_SET_NAME, "clawfs-steward");
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	if (sandbox_enter(SANDBOX_STEWARD) < 0) {
+		perror("clawfs-steward: cannot be confined");
+		return 1;
+	}
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	while (receive(sock, &request, &dirfd)) {
 		struct steward_reply reply = {0};

@@ -92,7 +92,7 @@ static _Noreturn void worker_process(struct supervisor *s)
 	prctl(PR_SET_PDEATHSIG, SIGUSR1);
 	if (getppid() != shared->supervisor)
 		kill(getpid(), SIGUSR1);
-	if (pthread_create(&thread, NULL, worker_thread, &w) != 0)
+	if (!worker_confine(s->fs) || pthread_create(&thread, NULL, worker_thread, &w) != 0)
 		_exit(1);
 	pthread_join(thread, NULL);
 	exit(w.status == 0 ? EXIT_GOOD : EXIT_BAD);
@@ -225,6 +225,7 @@ static int wait_for_worker(struct supervisor *s)
 	sigset_t set = signal_set();
 
 	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SUPERVISOR_UNMOUNT);
 	for (;;) {
 		int status, sig = sigwaitinfo(&set, NULL);
 		if (sig == SIGCHLD) {
@@ -237,6 +238,12 @@ static int wait_for_worker(struct supervisor *s)
 		}
 		if (sig == SIGTERM || sig == SIGINT)
 			s->end_signal = sig;
+		/* The worker may start no program (sandbox.h). */
+		if (sig == SUPERVISOR_UNMOUNT) {
+			mount_detach(s->fs);
+			__atomic_store_n(&s->fs->shared->detached, true, __ATOMIC_RELEASE);
+			continue;
+		}
 		if (sig > 0 && sig != SIGUSR1)
 			kill(s->worker, sig);
 	}
@@ -274,6 +281,16 @@ static int serve_to_the_end(struct supervisor *s)
 	}
 }
 
+static int worker_alone(struct clawfs *fs)
+{
+	if (worker_confine(fs))
+		return worker_run(fs, false);
+	fuse_session_unmount(fs->session);
+	fuse_session_destroy(fs->session);
+	worker_close(fs, 1);
+	return 1;
+}
+
 int supervise(struct clawfs *fs)
 {
 	struct supervisor s = {.fs = fs, .deaths_max = DEATHS_MAX};
@@ -282,8 +299,9 @@ int supervise(struct clawfs *fs)
 
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (!CAN_SUPERVISE || is_off("CLAWFS_SUPERVISOR"))
-		return worker_run(fs, false);
+		return worker_alone(fs);
 	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SUPERVISOR_UNMOUNT);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (deaths && atoi(deaths) > 0)
 		s.deaths_max = (unsigned)atoi(deaths);

@@ -24,6 +24,10 @@
 #define CLAWFS_SUPERVISOR_H
 
 #include "fs/fs.h"
+#include <signal.h>
+
+/* The signal by which the worker, which may start no program, has an ordinary user's mount taken down. */
+#define SUPERVISOR_UNMOUNT SIGALRM
 
 /* Mounted anew is wanted. */
 #define SUPERVISE_AGAIN (-1)

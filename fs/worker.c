@@ -5,10 +5,13 @@
 #include "fs/recover.h"
 #include "fs/reload.h"
 #include "fs/rescue.h"
+#include "fs/sandbox.h"
 #include "fs/serve.h"
 #include "fs/steward.h"
+#include "fs/supervisor.h"
 #include "fs/takeover.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +22,8 @@
 #include <unistd.h>
 
 #define END_TRIES 3
+/* Ten seconds, at 10 ms each. */
+#define UNMOUNT_TRIES 1000
 /* Ten seconds, at 10 ms each. */
 #define ALIVE_TRIES 1000
 
@@ -210,6 +215,50 @@ static int drain(struct clawfs *fs)
 	return rc;
 }
 
+bool worker_confine(struct clawfs *fs)
+{
+	/* Nobody else would take an ordinary user's mount down. */
+	if (!fs->lower.privileged && !fs->shared->supervisor)
+		return true;
+	int rc = steward_spawner_start(fs);
+	if (rc < 0)
+		log_error(fs->log, "cannot start the stewards' process: %s", strerror(-rc));
+	else
+		rc = sandbox_enter(SANDBOX_WORKER);
+	if (rc < 0)
+		log_error(fs->log, "the worker cannot be confined: %s", strerror(-rc));
+	return rc == 0;
+}
+
+/* An ordinary user's mount is ended by a program (fusermount3), which the supervisor runs. */
+static bool ask_supervisor(struct clawfs *fs, bool served)
+{
+	struct shared *shared = fs->shared;
+
+	if (fs->lower.privileged || !shared->supervisor || kill(shared->supervisor, SUPERVISOR_UNMOUNT) < 0)
+		return false;
+	for (int i = 0; i < UNMOUNT_TRIES && !__atomic_load_n(&shared->detached, __ATOMIC_ACQUIRE); i++)
+		usleep(10000);
+	/* Programs that still have files open are to hear that nobody answers. The number stays the session's. */
+	int null = served ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
+	if (null >= 0) {
+		dup3(null, fuse_session_fd(fs->session), O_CLOEXEC);
+		close(null);
+	}
+	return true;
+}
+
+static void unmount(struct clawfs *fs, bool served)
+{
+	if (ask_supervisor(fs, served))
+		return;
+	/* The worker before may have closed the device, and its number be another's now. */
+	if (served)
+		fuse_session_unmount(fs->session);
+	else
+		mount_detach(fs);
+}
+
 int worker_run(struct clawfs *fs, bool successor)
 {
 	int rc = successor ? takeover(fs, clock_now()) : 0;
@@ -239,11 +288,7 @@ int worker_run(struct clawfs *fs, bool successor)
 	flock(fs->lower.root, LOCK_SH);
 	notify_stopping(fs->notify, "flushing");
 	steward_mute(fs);
-	/* The worker before may have closed the device, and its number be another's now. */
-	if (served)
-		fuse_session_unmount(fs->session);
-	else
-		mount_detach(fs);
+	unmount(fs, served);
 	life_stop(fs);
 	inval_stop(fs);
 	steward_stop(fs);
@@ -252,6 +297,7 @@ int worker_run(struct clawfs *fs, bool successor)
 	notify_destroy(fs->notify);
 	if (served)
 		fuse_session_destroy(fs->session);
+	steward_spawner_end(fs);
 	fs->shared->closed = true;
 	worker_close(fs, status);
 	return status;

@@ -13,6 +13,10 @@
  * pthread_create made. */
 int worker_run(struct clawfs *fs, bool successor);
 
+/* Before it, in the process's first thread, because capabilities are a thread's, and handed on: from here on no program
+ * is started but stewards (fs/sandbox.h). False: it is logged, and the process must end. */
+bool worker_confine(struct clawfs *fs);
+
 /* Gives everything back. `status` that of the flush; 0 and nothing left out: the upper goes too. */
 void worker_close(struct clawfs *fs, int status);
 

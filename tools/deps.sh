@@ -3,7 +3,7 @@
 # Debian 12 or 13; says nothing when everything is there.
 set -euo pipefail
 
-build=(gcc make pkg-config libc6-dev libfuse3-dev fuse3 libsqlite3-dev zlib1g-dev)
+build=(gcc make pkg-config libc6-dev libfuse3-dev fuse3 libseccomp-dev libsqlite3-dev zlib1g-dev)
 # libclang-rt-dev: libFuzzer and clang's sanitizers.
 test=(libcmocka-dev clang libclang-rt-dev clang-tidy clang-format cppcheck valgrind rsync git sqlite3 xfsprogs btrfs-progs e2fsprogs psmisc strace
 	util-linux mount procps systemd mandoc groff bash-completion)

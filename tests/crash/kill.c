@@ -123,7 +123,7 @@ int mode_kill(void)
 	usec_t begin = usec_now();
 	if (!c || daemon_start(&d, window_options[o.seed % 5]) != 0 || crew_prepare(d.mnt) < 0)
 		return 1;
-	bool supervised = daemon_is_supervised(&d);
+	bool supervised = daemon_is_supervised(&d) && !argument_number("both", 0);
 	if (supervised)
 		rc = kill_workers(&d, c, o.seed, rounds, wait_ms);
 	for (round = supervised ? rounds : 0; round < rounds && rc == 0; round++) {

@@ -1,6 +1,6 @@
 /* usage: crash MODE key=value...
  *
- *   kill   kill -9 at random instants       clawfs= dir= shm= [rounds= seed= pace= wait_ms= only=]
+ *   kill   kill -9 at random instants       clawfs= dir= shm= [rounds= seed= pace= wait_ms= only= both=1]
  *   points kill -9 at numbered points       as kill, and [first=]
  *   faults system calls that fail           as kill, and [only_fault=]
  *   soak   all of it, for minutes           clawfs= dir= shm= minutes= [seed= pace=]

@@ -47,6 +47,7 @@ one() { # NAME: what the tier said last of all, and how it ended
 }
 
 tier kills "$here/kills.sh" "$CLAWFS" "$BIN" kills="$kills" seed="$seed"
+tier both "$here/kills.sh" "$CLAWFS" "$BIN" kills="$((kills / 5))" both=1 seed="$seed"
 tier points "$here/kills.sh" "$debug" "$BIN" mode=points kills="$points" each=1000 seed="$seed"
 tier faults "$here/kills.sh" "$CLAWFS" "$BIN" mode=faults kills="$faults" each=1000 seed="$seed"
 tier cuts-ext4 "$here/cuts.sh" "$CLAWFS" "$BIN" fs=ext4 cuts="$cuts" seed="$seed" seconds=20
@@ -70,6 +71,12 @@ tier fuzz make --no-print-directory -C "$root" fuzz SECONDS="$fuzz"
 
 	END
 	one kills
+	cat <<-END
+
+		Supervisor and worker killed together, and the mount made anew each time:
+
+	END
+	one both
 	cat <<-END
 
 		Kills before and after each kind of system call on the lower and the upper, and at the points of a debug build
@@ -120,7 +127,7 @@ tier fuzz make --no-print-directory -C "$root" fuzz SECONDS="$fuzz"
 	if [ -n "$tsan" ]; then
 		{ grep -aE '^(FAIL|mount:|model:)|SUMMARY: ThreadSanitizer' "$tsan" || true; } | sed 's/^/    /'
 	else
-		echo 'Not run here; `make tsan`.'
+		echo 'Not run here: make tsan'
 	fi
 	cat <<-END
 

@@ -1,8 +1,10 @@
 #!/bin/bash
 # timeout: 120
-# P7, P9: a card that cannot take a database's log of commits. What depends on it is refused until the card is well again:
-# the kernel calls the pages clean, so they are made dirty once more, also where it writes them past the daemon. Nothing
-# is corrupt, nothing that was acknowledged lost.
+# P7, P9: a card that cannot take a database's log of commits. What depends on it is refused: the kernel calls the pages
+# clean, and nobody may say that they are safe, not even when the card is well again, before they are written once more to
+# a place that can be read back. Opened anew it is. Nothing is corrupt, nothing that was acknowledged lost.
+# In a namespace of its own: another case's would keep a copy of the card mounted.
+[ -n "${INNER:-}" ] || INNER=1 exec unshare -m --propagation private bash "$0"
 . "$TESTS/lib.sh"
 . "$TESTS/dying.sh"
 
@@ -39,6 +41,16 @@ insert() { echo "insert into t values ($1, printf('poison %d %.*c', $1, 5000, 'x
 # The WAL was synced, and the card refused.
 refused() { grep -q 'THE LOWER REFUSES: Input/output error' "$MNT/.clawfs/stats"; }
 
+# All that was acknowledged is on the card now: a power cut does not cost it.
+survives_cut() {
+	cp --sparse=always "$BACKING" "$SHM_DIR/cut.img"
+	mkdir -p "$CASE_DIR/cut"
+	mount -o loop "$SHM_DIR/cut.img" "$CASE_DIR/cut"
+	assert_eq "$(sqlite3 "$CASE_DIR/cut/data/$DB" "pragma integrity_check; select count(*) from t where n <= $acknowledged;" | tr '\n' ' ')" \
+		"ok $acknowledged "
+	umount "$CASE_DIR/cut"
+}
+
 for through in auto off; do
 	mount_fs sqlite_sync_ms=200 retry_ms=100 retry_max_ms=300 sqlite_checkpoint_ms=0 "passthrough=$through"
 	client_start
@@ -64,11 +76,9 @@ for through in auto off; do
 	assert failed
 	assert_eq "$(stats lower_error)" 5
 	card_is well
-	# Written once more, also where the kernel writes it past us, and while it is open.
-	wait_until flush_fs
-	refute refused
-	say 'pragma wal_checkpoint(passive);'
-	refute failed
+	sleep 1
+	# Where the kernel may still be writing it past us, it may stay refused; but what is said to be safe is.
+	if (flush_fs) 2>/dev/null; then survives_cut; fi
 	client_end
 	# Opened anew.
 	client_start
@@ -80,13 +90,7 @@ for through in auto off; do
 	refute failed
 	refute refused
 	flush_fs
-	# That is on the card now: a power cut does not cost it.
-	cp --sparse=always "$BACKING" "$SHM_DIR/cut.img"
-	mkdir -p "$CASE_DIR/cut"
-	mount -o loop "$SHM_DIR/cut.img" "$CASE_DIR/cut"
-	assert_eq "$(sqlite3 "$CASE_DIR/cut/data/$DB" 'pragma integrity_check; select count(*), max(n) from t;' | tr '\n' ' ')" \
-		"ok $acknowledged|$acknowledged "
-	umount "$CASE_DIR/cut"
+	survives_cut
 	say 'pragma wal_checkpoint(truncate);'
 	refute failed
 	say "$(insert 21)"
