@@ -21,7 +21,9 @@ struct shared {
 	uint32_t generation;   /* of the worker: 1 is the first */
 	bool ending;	       /* the mount is gone: what is left to do is the flush */
 	bool detached;	       /* the supervisor has taken the mount down, as it was asked to */
-	bool closed;	       /* that too is done, well or not, and everything given back */
+	bool closed;	       /* that too is done, well or not, and everything is being given back */
+	int32_t status;	       /* then: of the process; 0: everything is on the lower */
+	bool upper_stays;      /* then: there is something in the upper for the next mount, or somebody writes there */
 	bool reloaded;	       /* the configuration was read again, by a worker */
 	int32_t steward;       /* pid of the worker's steward; 0 none */
 	struct db_lease lease; /* guarded as said in fs/db.h */

@@ -249,6 +249,21 @@ static int wait_for_worker(struct supervisor *s)
 	}
 }
 
+/* The worker had done everything, and died while it gave back what it had. */
+static int close_up(struct supervisor *s)
+{
+	struct clawfs *fs = s->fs;
+	int status = fs->shared->status;
+	bool stays = fs->shared->upper_stays;
+	char why[256];
+
+	worker_forget(fs);
+	/* Its descriptors may be closed already: by its name, if it is still there. */
+	if (!stays && upper_open(&fs->upper, fs->config.upper, fs->lower.dev, fs->lower.ino, why, sizeof(why)) == 0)
+		upper_close(&fs->upper, true);
+	return status;
+}
+
 static int serve_to_the_end(struct supervisor *s)
 {
 	struct clawfs *fs = s->fs;
@@ -266,10 +281,8 @@ static int serve_to_the_end(struct supervisor *s)
 			return WEXITSTATUS(status) == EXIT_BAD;
 		}
 		report_death(s, status);
-		if (fs->shared->closed) {
-			worker_forget(fs);
-			return 1;
-		}
+		if (fs->shared->closed)
+			return close_up(s);
 		if (note_death(s, clock_now()))
 			return give_up(s);
 		if (!fs->shared->ending && !s->can_resend)

@@ -360,7 +360,6 @@ static void look_children(struct look *l, uint32_t dir)
 void takeover_look(struct clawfs *fs, msec_t now)
 {
 	struct look l = {.fs = fs, .now = now, .nodes = shm_table_end(fs->nodes.table)};
-	uint32_t files = shm_table_end(fs->files);
 
 	l.seen = calloc(l.nodes, 1);
 	if (!l.seen) {
@@ -368,7 +367,7 @@ void takeover_look(struct clawfs *fs, msec_t now)
 		return;
 	}
 	look_dir(&l, NODE_ROOT);
-	files = shm_table_end(fs->files);
+	uint32_t files = shm_table_end(fs->files);
 	for (uint32_t i = NODE_FIRST; i < l.nodes; i++)
 		if (takeover_is_node(fs, i) && is_missing(&l, i))
 			look_missing(&l, i);

@@ -259,6 +259,13 @@ static void unmount(struct clawfs *fs, bool served)
 		mount_detach(fs);
 }
 
+/* What was found there and not flushed stays for the next mount; nor is it taken from programs that go on writing it.
+ */
+static bool upper_stays(struct clawfs *fs, int status)
+{
+	return status != 0 || fs->left_out + observe_left(fs) > 0;
+}
+
 int worker_run(struct clawfs *fs, bool successor)
 {
 	int rc = successor ? takeover(fs, clock_now()) : 0;
@@ -298,6 +305,8 @@ int worker_run(struct clawfs *fs, bool successor)
 	if (served)
 		fuse_session_destroy(fs->session);
 	steward_spawner_end(fs);
+	fs->shared->status = status;
+	fs->shared->upper_stays = upper_stays(fs, status);
 	fs->shared->closed = true;
 	worker_close(fs, status);
 	return status;
@@ -305,13 +314,11 @@ int worker_run(struct clawfs *fs, bool successor)
 
 void worker_close(struct clawfs *fs, int status)
 {
-	/* Nor is it taken from programs that go on writing there. */
-	bool keep = fs->left_out + observe_left(fs) > 0;
+	bool stays = upper_stays(fs, status);
 
 	clawfs_fini(fs);
 	lower_temp_remove(&fs->lower);
-	/* What was found here and not flushed stays for the next mount. */
-	upper_close(&fs->upper, !keep && status == 0);
+	upper_close(&fs->upper, !stays);
 	lower_fini(&fs->lower);
 }
 
