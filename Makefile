@@ -137,8 +137,11 @@ tsan: ## unit, model and mount with ThreadSanitizer
 	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp halt_on_error=1 exitcode=66" \
 	$(MAKE) BUILD=build/tsan HARDEN= CFLAGS="$(SAN) -fsanitize=thread -DCLAWFS_DEBUG" unit model mount
 
+# Debian 12's valgrind does not know openat2(2), without which nothing is opened on a lower (fs/lower.h): AddressSanitizer
+# has to do for what applies a rescue to one.
+VALGRIND_BIN := $(filter-out %/test_rescue,$(UNIT_BIN))
 valgrind: $(UNIT_BIN) ## the unit tier under valgrind
-	@tools/each.sh valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect,possible -- $(UNIT_BIN)
+	@tools/each.sh valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect,possible -- $(VALGRIND_BIN)
 
 BENCH ?=
 bench-build: # what the benchmarks need
