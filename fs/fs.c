@@ -1,5 +1,7 @@
 #include "fs/fs.h"
+#include "fs/listing.h"
 #include "fs/steward.h"
+#include "fs/zview.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,14 +67,27 @@ int clawfs_init(struct clawfs *fs, msec_t now)
 	return rc == 0 ? steward_create(fs) : rc;
 }
 
+/* What belongs to handles whose release did not come any more. */
+static void free_open(struct clawfs *fs)
+{
+	uint32_t handles = fs->handles && fs->listings ? shm_table_end(fs->handles) : 0;
+	uint32_t files = fs->files && fs->views ? shm_table_end(fs->files) : 0;
+
+	for (uint32_t i = 0; i < handles; i++)
+		listing_destroy(fs->listings[i]);
+	for (uint32_t i = 0; i < files; i++)
+		zview_destroy(fs->views[i]);
+	free(fs->listings);
+	free(fs->views);
+}
+
 void clawfs_fini(struct clawfs *fs)
 {
 	steward_destroy(fs);
 	dbs_fini(fs);
 	life_fini(fs);
 	sched_fini(&fs->sched);
-	free(fs->listings);
-	free(fs->views);
+	free_open(fs);
 	shm_table_destroy(fs->handles);
 	shm_table_destroy(fs->files);
 	nodes_fini(&fs->nodes);
