@@ -24,6 +24,12 @@ die() {
 	exit 1
 }
 
+# In a mount namespace of its own, whose mounts propagate: a case that makes another for itself (a slave) has copies of
+# the mounts of the others, and a copy that did not go with the mount would keep what the kernel has open for it.
+if [ "$(id -u)" -eq 0 ] && [ -z "${MOUNT_NAMESPACE:-}" ]; then
+	MOUNT_NAMESPACE=1 exec unshare -m --propagation shared -- "$0" "$@"
+fi
+
 [ $# -ge 1 ] || usage
 [ -x "$1" ] || die "$1 is not a program; build it first (make)"
 CLAWFS=$(realpath "$1")

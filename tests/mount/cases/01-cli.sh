@@ -55,7 +55,7 @@ umount "$CASE_DIR/disk"
 without_dev_fuse() (
 	export MNT
 	# shellcheck disable=SC2016 # expanded by the inner shell
-	unshare -m --propagation private bash -c '
+	unshare -m --propagation slave bash -c '
 		set -e
 		mkdir -p "$CASE_DIR/dev"
 		mount -t tmpfs none "$CASE_DIR/dev"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # An ordinary user's bad starts: allow_other without permission for it, no
 # fusermount3. One line, status 1, nothing left.
-[ -n "${INNER:-}" ] || INNER=1 exec unshare -m --propagation private bash "$0"
+[ -n "${INNER:-}" ] || INNER=1 exec unshare -m --propagation slave bash "$0"
 . "$TESTS/lib.sh"
 private_fuse
 chown "$ALICE" "$LOWER" "$MNT"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # P8, P10: an ordinary user mounts through fusermount3, over his directory and
 # with the default place for the upper tree; nobody else gets in, not even root.
-[ -n "${INNER:-}" ] || INNER=1 exec unshare -m --propagation private bash "$0"
+[ -n "${INNER:-}" ] || INNER=1 exec unshare -m --propagation slave bash "$0"
 . "$TESTS/lib.sh"
 private_fuse
 sample_tree "$LOWER"

@@ -4,7 +4,7 @@
 # was in RAM is written once more, to a fresh file, and is on the card when clawfs says so. fsync gets the card's EIO.
 # With the RAM full writers are told at once, and what was acknowledged stays readable. The rest is rescued at the end.
 # In a namespace of its own: another case's would keep a copy of the card mounted.
-[ -n "${INNER:-}" ] || INNER=1 exec unshare -m --propagation private bash "$0"
+[ -n "${INNER:-}" ] || INNER=1 exec unshare -m --propagation slave bash "$0"
 . "$TESTS/lib.sh"
 . "$TESTS/dying.sh"
 

@@ -4,7 +4,7 @@
 # clean, and nobody may say that they are safe, not even when the card is well again, before they are written once more to
 # a place that can be read back. Opened anew it is. Nothing is corrupt, nothing that was acknowledged lost.
 # In a namespace of its own: another case's would keep a copy of the card mounted.
-[ -n "${INNER:-}" ] || INNER=1 exec unshare -m --propagation private bash "$0"
+[ -n "${INNER:-}" ] || INNER=1 exec unshare -m --propagation slave bash "$0"
 . "$TESTS/lib.sh"
 . "$TESTS/dying.sh"
 

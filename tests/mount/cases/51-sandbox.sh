@@ -60,7 +60,7 @@ assert_eq "$(cat "$LOWER/a.json")" kept
 
 # An ordinary user's, which is root's turn in a namespace of its own with /dev/fuse for all (36-ordinary-user.sh).
 export -f field mask confined
-unshare -m --propagation private bash -c '
+unshare -m --propagation slave bash -c '
 	. "$TESTS/lib.sh"
 	private_fuse
 	LOWER=$CASE_DIR/user-lower MNT=$CASE_DIR/user-mnt

@@ -3,7 +3,7 @@
 # system, for root and for a user who may. umount waits until everything is on the lower (P8), if the mount has a line in
 # /run/mount/utab: without one, libmount asks statfs(2) for the type, which is "fuse", and looks for umount.fuse only.
 # timeout: 120
-[ -n "${INNER:-}" ] || INNER=1 exec unshare -m --propagation private bash "$0"
+[ -n "${INNER:-}" ] || INNER=1 exec unshare -m --propagation slave bash "$0"
 . "$TESTS/lib.sh"
 
 CTL=$(dirname "$CLAWFS")/clawfsctl

@@ -2,7 +2,7 @@
 # timeout: 120
 # Configuration in layers on real mounts: each layer, what is wrong in one of them, --show-config, `.clawfs/config`,
 # and SIGHUP.
-if [ "${1:-}" != inside ]; then exec unshare -m --propagation private bash "$0" inside; fi
+if [ "${1:-}" != inside ]; then exec unshare -m --propagation slave bash "$0" inside; fi
 . "$TESTS/lib.sh"
 
 # An /etc and a home of our own.
