@@ -52,9 +52,25 @@ ext4_mount "$image" 64M "$CARD"
 mkdir -p "$LOWER/logs" "$CASE_DIR/cut"
 node "$NODE/text.js" 150 >"$CASE_DIR/text"
 truncate -s 64K "$PAGE"
-RUN_AS=(env "LD_PRELOAD=$SHIM" "CRASH_FAULT_PAGE=$PAGE" CLAWFS_DEATHS=100000
-	"ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0")
+RUN_AS=(env CLAWFS_DEATHS=100000)
+# The sanitizers have interceptors of their own: there the kills come at random instants of it.
+[ "$SLOW" -gt 1 ] || RUN_AS+=("LD_PRELOAD=$SHIM" "CRASH_FAULT_PAGE=$PAGE")
 mount_fs log_gzip_age_ms=900
+
+if [ "$SLOW" -gt 1 ]; then
+	for round in 1 2 3 4 5 6; do
+		log=round$round.log
+		cp "$CASE_DIR/text" "$MNT/logs/$log"
+		sleep "$((RANDOM % 2)).$((RANDOM % 9))"
+		kill_worker
+		wait_until packed
+		[ "$(whole "$LOWER" "$log")" = archive ] || fail "round $round: the lines are not in the archive"
+		cmp "$MNT/logs/$log" "$CASE_DIR/text" || fail "round $round: the lines are not to be read by the log's name"
+	done
+	umount_fs
+	umount "$CARD"
+	exit 0
+fi
 
 declare -A seen
 step=0 missed=0
