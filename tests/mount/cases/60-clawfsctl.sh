@@ -5,7 +5,7 @@
 . "$TESTS/lib.sh"
 
 if [ -z "${ALONE:-}" ]; then
-	exec env ALONE=1 unshare -m --propagation slave bash "$0"
+	exec env ALONE=1 unshare -m --propagation private bash "$0"
 fi
 awk '/ - fuse.clawfs / { print $5 }' /proc/self/mountinfo | while read -r other; do umount -l "$other"; done
 
