@@ -66,7 +66,7 @@ run: deps-build ## mount over DIR, and say where the stats are
 
 test: deps ## everything: all tiers, sanitizers, valgrind, lint
 	@$(MAKE) --no-print-directory -j$(shell nproc) build-tests
-	@MAKE='$(MAKE)' tools/test.sh 'unit+lint+valgrind+fuzz-replay' 'model+mount+crash KILLS=20 CUTS=4 CUT_SECONDS=3+fault FAULTS=12+asan'
+	@MAKE='$(MAKE)' tools/test.sh 'unit+lint+valgrind+fuzz-replay' 'model+mount RETRY=1+crash KILLS=20 CUTS=4 CUT_SECONDS=3+fault FAULTS=12+asan RETRY=1'
 
 build-tests: all $(UNIT_BIN) $(BUILD)/model $(BENCH_BIN) $(CRASH_BIN)
 

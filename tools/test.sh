@@ -20,7 +20,7 @@ run_step() {
 	# shellcheck disable=SC2086 # a step is a target and its variables
 	if "${MAKE:-make}" --no-print-directory $step >"$log" 2>&1 </dev/null; then
 		printf 'ok %s (%d s)\n' "$step" $((SECONDS - start))
-		grep -hE '^[a-z]+: [0-9]+ passed, [0-9]+ failed' "$log" | sed 's/^/   /'
+		grep -hE '^[a-z]+: [0-9]+ (passed, [0-9]+ failed|of them)|^FAIL' "$log" | sed 's/^/   /'
 	else
 		printf 'FAIL %s (%d s)\n' "$step" $((SECONDS - start))
 		sed 's/^/    /' "$log"
