@@ -51,19 +51,6 @@ static bool is_off(const char *variable)
 	return value && strcmp(value, "off") == 0;
 }
 
-static sigset_t signal_set(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGPWR);
-	sigaddset(&set, SIGUSR1);
-	return set;
-}
-
 /* --- the worker's process ------------------------------------------------ */
 
 struct worker_main {
@@ -222,7 +209,7 @@ static int mount_anew(struct supervisor *s)
 /* Until the worker has ended; its wait status. */
 static int wait_for_worker(struct supervisor *s)
 {
-	sigset_t set = signal_set();
+	sigset_t set = worker_signals();
 
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SUPERVISOR_UNMOUNT);
@@ -308,7 +295,7 @@ int supervise(struct clawfs *fs)
 {
 	struct supervisor s = {.fs = fs, .deaths_max = DEATHS_MAX};
 	const char *deaths = getenv("CLAWFS_DEATHS");
-	sigset_t set = signal_set();
+	sigset_t set = worker_signals();
 
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (!CAN_SUPERVISE || is_off("CLAWFS_SUPERVISOR"))

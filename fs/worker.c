@@ -41,13 +41,9 @@ static void wake_up(int sig)
 	(void)sig;
 }
 
-/* SIGTERM, SIGINT: flush while the mount still serves, then end it. SIGPWR:
- * flush now. SIGHUP: read the configuration again. SIGUSR1: the supervisor has died. */
-static void *signal_thread(void *arg)
+sigset_t worker_signals(void)
 {
-	struct signals *s = arg;
 	sigset_t set;
-	int sig;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
@@ -55,6 +51,17 @@ static void *signal_thread(void *arg)
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGPWR);
 	sigaddset(&set, SIGUSR1);
+	return set;
+}
+
+/* SIGTERM, SIGINT: flush while the mount still serves, then end it. SIGPWR:
+ * flush now. SIGHUP: read the configuration again. SIGUSR1: the supervisor has died. */
+static void *signal_thread(void *arg)
+{
+	struct signals *s = arg;
+	sigset_t set = worker_signals();
+	int sig;
+
 	while (sigwait(&set, &sig) == 0) {
 		if (__atomic_load_n(&s->ended, __ATOMIC_ACQUIRE))
 			return NULL;

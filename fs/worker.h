@@ -6,12 +6,15 @@
 #define CLAWFS_WORKER_H
 
 #include "fs/fs.h"
+#include <signal.h>
 
 /* Serves the mount until it is unmounted or a signal ends it, then flushes everything (P8), gives everything back but
  * `fs` itself and its log, and returns the exit status. `successor`: takes over first what the worker before it has
- * left (fs/takeover.h). SIGTERM, SIGINT, SIGHUP, SIGPWR and SIGUSR1 are blocked in the calling thread, which
- * pthread_create made. */
+ * left (fs/takeover.h). worker_signals are blocked in the calling thread, which pthread_create made. */
 int worker_run(struct clawfs *fs, bool successor);
+
+/* Those that it waits for, and the supervisor hands on. */
+sigset_t worker_signals(void);
 
 /* Before it, in the process's first thread, because capabilities are a thread's, and handed on: from here on no program
  * is started but stewards (fs/sandbox.h). False: it is logged, and the process must end. */

@@ -67,20 +67,7 @@ fi
 
 if [ ! -e /dev/fuse ]; then
 	modprobe fuse 2>/dev/null || true
-	# promtool out of Debian's package, without the package: that would start a server.
-if [ "$1" = test ] && ! command -v promtool >/dev/null && [ ! -x build/tools/promtool ]; then
-	dir=$(mktemp -d)
-	if ! (cd "$dir" && apt-get -q download prometheus && dpkg-deb -x prometheus_*.deb .) >"$dir/log" 2>&1; then
-		tail -n 5 "$dir/log" >&2
-		echo "apt-get could not download the package prometheus; the tests need its promtool" >&2
-		exit 1
-	fi
-	mkdir -p build/tools
-	mv "$dir/usr/bin/promtool" build/tools/promtool
-	rm -rf "$dir"
-fi
-
-if [ ! -e /dev/fuse ]; then
+	if [ ! -e /dev/fuse ]; then
 		echo "/dev/fuse is missing: the kernel has no FUSE; load the module \"fuse\" or give the container the device" >&2
 		exit 1
 	fi
