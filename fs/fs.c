@@ -42,6 +42,8 @@ int clawfs_init(struct clawfs *fs, msec_t now)
 	pthread_mutex_init(&fs->attach, NULL);
 	pthread_mutex_init(&fs->dirfd, NULL);
 	inval_init(fs);
+	spawner_init(&fs->spawner);
+	holds_init(&fs->holds);
 	fs->dirfds_max = raise_fd_limit();
 	fs->blockdev_known = blockdev_read(fs->lower.dev, &fs->blockdev);
 	fs->stats = stats_create(now, fs->lower.dev);
@@ -83,6 +85,7 @@ static void free_open(struct clawfs *fs)
 
 void clawfs_fini(struct clawfs *fs)
 {
+	holds_fini(&fs->holds);
 	steward_destroy(fs);
 	dbs_fini(fs);
 	life_fini(fs);
@@ -97,6 +100,7 @@ void clawfs_fini(struct clawfs *fs)
 	fs->handles = fs->files = NULL;
 	fs->stats = NULL;
 	inval_fini(fs);
+	spawner_fini(&fs->spawner);
 	pthread_mutex_destroy(&fs->dirfd);
 	pthread_mutex_destroy(&fs->attach);
 	pthread_rwlock_destroy(&fs->tree);

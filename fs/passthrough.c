@@ -256,9 +256,8 @@ static bool upper_wanted(struct clawfs *fs, const struct file *f, int flags)
 	/* Its writer does not ask us either. */
 	if (f->foreign)
 		return true;
-	/* What the kernel writes itself cannot be rotated. */
-	if ((f->rotates && CONFIG(fs, log_rotate_bytes) > 0) || f->place == PLACE_PACKED || f->through || f->orphan ||
-	    !class_is_tail(f->cls) || (flags & (O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC | O_DIRECT)) != want)
+	if (f->place == PLACE_PACKED || f->through || f->orphan || !class_is_tail(f->cls) ||
+	    (flags & (O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC | O_DIRECT)) != want)
 		return false;
 	if (fs->lower.sys->fstat(f->place == PLACE_LOWER ? f->fd_rd : f->fd_up, &st) < 0)
 		return false;
@@ -287,13 +286,27 @@ static void upper_begin(struct clawfs *fs, uint32_t slot)
 	observe_begin(fs, slot, clock_now());
 }
 
-/* What a further handle needs of the upper file: readers all of it, and so do writers that may write
- * anywhere. Tree lock, and file lock for writing. */
-static int upper_join(struct clawfs *fs, uint32_t slot, int flags)
+/* What a further handle needs of the upper file: who may read, or map, all of it; and who may write anywhere, a whole
+ * one, because the kernel tells nobody where it did. Of a log that is rotated all but its appenders are answered by us,
+ * so that it stays one (rotate.h). Tree lock, and file lock for writing. */
+static int upper_join(struct clawfs *fs, uint32_t slot, int flags, bool *direct)
 {
-	if ((flags & O_ACCMODE) == O_RDONLY)
+	struct file *f = file_at(fs, slot);
+	int acc = flags & O_ACCMODE;
+
+	/* The upper's own sync would be none (P5): such writes come to us. */
+	*direct = flags & (O_SYNC | O_DSYNC);
+	if (acc == O_WRONLY && flags & O_APPEND)
+		return 0;
+	if (f->rotates) {
+		*direct = true;
+		return acc == O_WRONLY ? 0 : file_fill(fs, slot);
+	}
+	if (acc == O_RDONLY)
 		return file_fill(fs, slot);
-	return (flags & (O_ACCMODE | O_APPEND)) == (O_WRONLY | O_APPEND) ? 0 : file_make_whole(fs, slot);
+	int rc = file_make_whole(fs, slot);
+	f->anywhere |= rc == 0;
+	return rc;
 }
 
 /* --- handles ------------------------------------------------------------- */
@@ -343,9 +356,7 @@ struct passthrough_open passthrough_attach(struct clawfs *fs, uint32_t slot, int
 	}
 	how.id = f->backing;
 	if (f->io == FILE_IO_UPPER) {
-		how.error = upper_join(fs, slot, flags);
-		/* The upper's own sync would be none (P5): such writes come to us. */
-		how.direct = flags & (O_SYNC | O_DSYNC);
+		how.error = upper_join(fs, slot, flags, &how.direct);
 	} else if (how.id && (flags & O_ACCMODE) != O_RDONLY) {
 		/* Set-id bits: looked at after the handle is counted and the id is known, and by those who set them
 		 * the other way round, so that one of the two sees the other. */
@@ -366,6 +377,7 @@ void passthrough_detach(struct clawfs *fs, struct file *f)
 	if (f->io == FILE_IO_UPPER)
 		observe_end(fs, f);
 	f->io = FILE_IO_NONE;
+	f->anywhere = false;
 	pthread_mutex_lock(&fs->attach);
 	f->backing = 0;
 	pthread_mutex_unlock(&fs->attach);
