@@ -71,7 +71,10 @@ int hold_ask(struct clawfs *fs, const char *path)
 
 int hold_serve(struct clawfs *fs, uint32_t node)
 {
-	return rotate_held(fs, node);
+	int rc = rotate_held(fs, node);
+
+	/* The kernel has a meaning of its own for EAGAIN here. */
+	return rc == -EAGAIN || rc == -EALREADY ? -EBUSY : rc;
 }
 
 /* --- the process --------------------------------------------------------- */

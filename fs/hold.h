@@ -41,8 +41,8 @@ void holds_fini(struct holds *holds);
  * see, or nobody. 0; -EAGAIN when as many are under way; or another negative errno. No lock held. */
 int hold_ask(struct clawfs *fs, const char *path);
 
-/* From SETXATTR of HOLD_ATTRIBUTE: the node's writers are out until this returns. No lock held. 0, or -EAGAIN when
- * there was nothing to do. */
+/* From SETXATTR of HOLD_ATTRIBUTE: the node's writers are out until this returns. No lock held. 0; -EBUSY when
+ * nothing was due, or not now; or another negative errno. */
 int hold_serve(struct clawfs *fs, uint32_t node);
 
 /* The process's main program. */

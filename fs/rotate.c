@@ -64,7 +64,9 @@ static bool find_followers(struct clawfs *fs, uint32_t slot, off_t *least, off_t
 	for (uint32_t i = 1; i < end; i++) {
 		const struct handle *h = shm_table_at(fs->handles, i);
 		off_t at = __atomic_load_n(&h->followed, __ATOMIC_RELAXED);
-		if (__atomic_load_n(&h->file, __ATOMIC_RELAXED) != slot || !at)
+		/* What is closed keeps its record. */
+		if (__atomic_load_n(&h->file, __ATOMIC_RELAXED) != slot || !at ||
+		    __atomic_load_n(&h->state, __ATOMIC_ACQUIRE) != HANDLE_OPEN)
 			continue;
 		*least = at < *least ? at : *least;
 		*most = at > *most ? at : *most;
