@@ -217,6 +217,11 @@ static int drain(struct clawfs *fs)
 	observe_release(fs);
 	int rc = flush_at_end(fs);
 	sched_stop(fs);
+	/* A flush that ran had one of them open for writing itself. */
+	if (rc == 0 && observe_left(fs) > 0) {
+		observe_release(fs);
+		rc = flush_at_end(fs);
+	}
 	dbscan_fold(fs);
 	if (rc < 0)
 		rescue(fs, rc);

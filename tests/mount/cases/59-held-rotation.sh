@@ -10,37 +10,10 @@ SHIM=$(dirname "$CLAWFS")/crash/preload.so
 PAGE=$CASE_DIR/page
 options=(log_rotate_bytes=16K log_flush_ms=600000 log_lines=0 log_bytes=0 log_urgent=off log_gzip=off)
 
-# The page that tests/crash/preload.c is told by (tests/crash/faultpage.h): arm N: the N-th call on either side.
-page() {
-	python3 - "$PAGE" "$LOWER" "$SHM_DIR" "$@" <<-'END'
-		import os, struct, sys
-		page, lower, upper, what = sys.argv[1:5]
-		ANY_SIDE, ANY_CALL, KILL_AFTER = 0, 32, 5
-		with open(page, "r+b") as f:
-		    if what == "fired":
-		        f.seek(40)
-		        print(struct.unpack("I", f.read(4))[0])
-		    elif what == "disarm":
-		        f.seek(16)
-		        f.write(struct.pack("I", 0))
-		    else:
-		        f.write(struct.pack("QQ", os.stat(lower).st_dev, os.stat(upper).st_dev))
-		        f.seek(20)
-		        f.write(struct.pack("IIIiII", ANY_SIDE, ANY_CALL, 0, 0, int(sys.argv[5]), 0))
-		        f.flush()
-		        f.seek(16)
-		        f.write(struct.pack("I", KILL_AFTER))
-	END
-}
+held() { "$CASE_DIR/held" "$@"; }
+"${CC:-cc}" -std=gnu11 -O1 -I"$TESTS/../.." -o "$CASE_DIR/held" "$TESTS/held.c"
+
 lines() { for ((i = $1; i <= $2; i++)); do printf '%d %0*d\n' "$i" 95 "$i"; done; }
-# What the daemon's own process does, and no other; it says what came of it.
-hold() {
-	python3 -c 'import os, sys
-try:
-    os.setxattr(sys.argv[1], "user.clawfs.hold", b"")
-except OSError as e:
-    print(e.strerror)' "$1"
-}
 assert_lines() { # DIR LOG N
 	find "$1" -name "$2.*.log" | sort -V | { xargs -r cat; cat "$1/$2.log"; } >"$CASE_DIR/found"
 	lines 1 "$3" | cmp - "$CASE_DIR/found" || fail "$2: not lines 1 to $3: $(wc -l <"$CASE_DIR/found") of them"
@@ -69,23 +42,22 @@ mount_fs "${options[@]}"
 begin plain
 before=$(stats requests WRITE 2>/dev/null || echo 0)
 exec 8<"$MNT/logs/plain.log"
-assert_eq "$(hold "$MNT/logs/plain.log")" ''
+assert_eq "$(held hold "$MNT/logs/plain.log")" ''
 assert_eq "$(stats logs.rotations)" 1
 assert_eq "$(cat "$MNT/logs/plain.log")" "$(lines 201 220)"
 assert_eq "$(cat "$MNT/logs/plain.1.log")" "$(cat "$CASE_DIR/text")"
 lines 221 230 >&7
 assert_eq "$(stats requests WRITE 2>/dev/null || echo 0)" "$before" "writes came to the daemon"
 assert_lines "$MNT/logs" plain 230
-python3 -c 'import mmap, sys
-with open(sys.argv[1], "rb") as f: sys.stdout.buffer.write(mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)[:])' "$MNT/logs/plain.log" >"$CASE_DIR/mapped"
+held map <"$MNT/logs/plain.log" >"$CASE_DIR/mapped"
 lines 201 230 | cmp - "$CASE_DIR/mapped"
 # Who asks when nothing is due gets nothing, and stores nothing.
-assert_eq "$(hold "$MNT/logs/plain.log")" 'Device or resource busy'
+assert_eq "$(held hold "$MNT/logs/plain.log")" 'Device or resource busy'
 assert_eq "$(python3 -c 'import os, sys; print(os.listxattr(sys.argv[1]))' "$MNT/logs/plain.log")" '[]'
 # What waits does not fit in front: not now.
 begin much
 lines 221 400 >&7
-assert_eq "$(hold "$MNT/logs/much.log")" 'Device or resource busy'
+assert_eq "$(held hold "$MNT/logs/much.log")" 'Device or resource busy'
 assert_lines "$MNT/logs" much 400
 flush_fs
 turned() { [ -e "$MNT/logs/much.1.log" ]; }
@@ -97,7 +69,8 @@ umount_fs
 assert_lines "$LOWER/logs" plain 230
 assert_lines "$LOWER/logs" much 410
 
-struck() { [ "$(page fired)" -ge 1 ]; }
+# At each call in the upper, so that each of the lower's is between two.
+struck() { held fired "$PAGE"; }
 RUN_AS=(env CLAWFS_DEATHS=100000)
 [ "$SLOW" -gt 1 ] || RUN_AS+=("LD_PRELOAD=$SHIM" "CRASH_FAULT_PAGE=$PAGE")
 
@@ -107,18 +80,18 @@ die_at() { # worker|all READER STEP
 	begin "$log"
 	[ "$2" = 0 ] || exec 8<"$MNT/logs/$log.log"
 	[ "$1" = worker ] || kill -STOP "$DAEMON"
-	page arm "$3"
-	hold "$MNT/logs/$log.log" >"$CASE_DIR/hold" 2>&1 7>&- 8<&- &
+	held arm "$PAGE" "$SHM_DIR" "$3"
+	held hold "$MNT/logs/$log.log" >/dev/null 7>&- 8<&- &
 	asked=$!
 	if [ "$1" = worker ]; then
 		wait "$asked"
 		struck && died=1
-		page disarm
+		held disarm "$PAGE"
 	else
 		ended_or_struck() { struck || gone "$asked"; }
 		wait_until ended_or_struck
 		struck && died=1
-		page disarm
+		held disarm "$PAGE"
 		# Killed, so that it writes past a mount that is no more.
 		kill -9 $(pgrep -P "$DAEMON" -x clawfs-worker) "$DAEMON" 2>/dev/null || true
 		wait "$DAEMON" 2>/dev/null || true
@@ -132,14 +105,12 @@ die_at() { # worker|all READER STEP
 	lines 226 230 >&7
 	assert_lines "$MNT/logs" "$log" 230
 	if [ "$2" = 1 ] && [ "$1" = worker ]; then
-		python3 -c 'import mmap
-with open(8, "rb", closefd=False) as f: print(mmap.mmap(8, 0, prot=mmap.PROT_READ)[:].decode(), end="")' >"$CASE_DIR/mapped"
+		held map <&8 >"$CASE_DIR/mapped"
 		cmp "$CASE_DIR/mapped" "$MNT/logs/$log.log" || fail "$log: a mapping shows something else"
 	fi
 	exec 7>&- 8<&-
 	# One that was taken back is due again.
 	wait_until flushed "$log"
-	[ "$died" = 1 ] || [ -s "$CASE_DIR/hold" ] && echo "$log: died $died, $(cat "$CASE_DIR/hold")"
 	[ "$died" = 1 ]
 }
 flushed() {
@@ -163,5 +134,8 @@ else
 		assert [ "$step" -ge 10 ]
 	done
 fi
+# The kernel holds what the mounts before had open for a moment more.
+left_upper() { [ -z "$(find "$UPPER/tree" -type f)" ]; }
+wait_until left_upper
 umount_fs
 assert_eq "$(find "$LOWER" -name '.clawfs*')" ""
