@@ -172,7 +172,7 @@ int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 
 	if (rc < 0)
 		return rc;
-	pthread_rwlock_wrlock(&fs->tree);
+	underway_lock(fs, parent, name);
 	uint32_t known = node_find(&fs->nodes, parent, name);
 	bool was_view = known && view_is(fs, known);
 	rc = name_unlink(fs, parent, name, who.pid);

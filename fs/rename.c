@@ -458,7 +458,12 @@ static void drop_views(struct clawfs *fs, const struct rename *r)
 		life_walk_soon(fs, r->now);
 }
 
-/* One attempt; 1 when a file (`slot`, referenced) must be materialised first. */
+/* What one attempt may also come to. */
+enum {
+	RENAME_MATERIALISE = 1, /* a file (`slot`, referenced) must be materialised first */
+	RENAME_UNDERWAY,	/* a flush is bringing the new name to the lower */
+};
+
 static int rename_locked(struct clawfs *fs, struct rename *r, uint32_t *slot)
 {
 	int rc = rename_resolve(fs, r);
@@ -469,14 +474,18 @@ static int rename_locked(struct clawfs *fs, struct rename *r, uint32_t *slot)
 	if (r->view)
 		return -VIEW_AGAIN;
 	enum policy_class cls = ram_class(fs, r);
-	if (cls != CLASS_THROUGH)
+	bool underway = underway_is(fs, r->new_parent, r->new_name);
+	/* A flush that replaces the file finds ours in its place; one that makes a log there would not. */
+	if (cls != CLASS_THROUGH && !(underway && class_is_tail(cls)))
 		return rename_in_ram(fs, r, cls);
+	if (underway)
+		return RENAME_UNDERWAY;
 	if (rename_ram_dir(fs, r, &rc))
 		return rc;
 	rc = rename_prepare(fs, r, slot);
 	if (rc < 0)
 		return rc;
-	return *slot ? 1 : rename_on_lower(fs, r);
+	return *slot ? RENAME_MATERIALISE : rename_on_lower(fs, r);
 }
 
 int fs_rename(struct clawfs *fs, struct caller who, uint32_t parent, const char *name, uint32_t new_parent,
@@ -502,8 +511,10 @@ int fs_rename(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		return rc;
 	for (int i = 0; i < TRIES; i++) {
 		uint32_t slot = 0;
-		pthread_rwlock_wrlock(&fs->tree);
+		underway_lock(fs, parent, name);
 		rc = rename_locked(fs, &r, &slot);
+		if (rc == RENAME_UNDERWAY)
+			underway_wait(fs);
 		if (rc == 0) {
 			drop_views(fs, &r);
 			db_name_changes(fs, parent, name, who.pid);
@@ -519,6 +530,8 @@ int fs_rename(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 				return rc;
 			continue;
 		}
+		if (rc == RENAME_UNDERWAY)
+			continue;
 		if (!slot)
 			return rc;
 		rc = file_materialise(fs, slot, now);
