@@ -101,6 +101,7 @@ static int replace(struct clawfs *fs, struct job *job)
 	close(job->temp_dir);
 	job->temp_dir = -1;
 	job->created = true;
+	lowernames_add(fs->nodes.lower, job->parent, job->name);
 	return 0;
 }
 

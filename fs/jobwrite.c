@@ -79,6 +79,8 @@ static int open_log(struct clawfs *fs, struct job *job)
 		rc = lower_open_own(&fs->lower, job->dir, job->name, O_RDWR);
 	job->fd = rc < 0 ? -1 : rc;
 	/* A failed try may have made the name without syncing it. */
+	if (make && rc >= 0)
+		lowernames_add(fs->nodes.lower, job->parent, job->name);
 	job->created |= make ? rc >= 0 : job->retry || job->distrust;
 
 	pthread_rwlock_wrlock(&fs->tree);

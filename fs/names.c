@@ -1,6 +1,7 @@
 /* Finding and making names. A second name: link.c; removing: remove.c; moving: rename.c. */
 #include "fs/names.h"
 #include "fs/crashpoint.h"
+#include "fs/serve.h"
 #include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -66,6 +67,8 @@ int name_resolve(struct clawfs *fs, uint32_t parent, const char *name, uint32_t 
 		return 0;
 	if (name_is_reserved(parent, name) || !dir_on_lower(fs, parent))
 		return -ENOENT;
+	if (lowernames_lacks(fs->nodes.lower, parent, name))
+		return view_resolve(fs, parent, name, node);
 	int dir = dir_lower(fs, parent);
 	if (dir < 0)
 		return dir;
@@ -85,6 +88,19 @@ int name_give(struct clawfs *fs, uint32_t node, struct stat *st)
 	return rc;
 }
 
+/* Whether the lower has the name, in the directory open on `fd`: 0 or a negative errno. No lock held: a rename that
+ * waits for the card lets nobody look into its directory. The kernel, which asks, keeps the directory's node. */
+static int ask_lower(struct clawfs *fs, uint32_t parent, int fd, const char *name, struct stat *st)
+{
+	int rc = fs->lower.sys->fstatat(fd, name, st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+
+	if (rc == -ENOENT && lowernames_missed(fs->nodes.lower, parent)) {
+		serve_waits(fs);
+		lowernames_read(fs->nodes.lower, &fs->lower, parent, fd);
+	}
+	return rc;
+}
+
 int fs_lookup(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *node, struct stat *st)
 {
 	int rc;
@@ -96,18 +112,24 @@ again:
 	*node = node_find(&fs->nodes, parent, name);
 	rc = *node ? name_give(fs, *node, st) : 0;
 	bool known = *node != 0;
-	/* Asked of the card without keeping others from their names; entered below. */
-	if (!known && dir_on_lower(fs, parent)) {
-		int dir = dir_lower(fs, parent);
-		if (dir < 0)
-			rc = dir;
-		else if (fs->lower.sys->fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) < 0)
-			/* Or a view. */
-			rc = errno == ENOENT && policy_log_is(name) ? 0 : -errno;
-	} else if (!known) {
+	int dir = -1;
+	if (!known)
 		rc = -ENOENT;
+	if (!known && dir_on_lower(fs, parent) && !lowernames_lacks(fs->nodes.lower, parent, name)) {
+		dir = dir_lower(fs, parent);
+		/* Our own: the node's may be closed once the lock is gone. */
+		dir = dir < 0 ? dir : fcntl(dir, F_DUPFD_CLOEXEC, 0);
+		rc = dir == -1 ? -errno : dir < 0 ? dir : 0;
 	}
 	pthread_rwlock_unlock(&fs->tree);
+	/* What is there is entered below. */
+	if (dir >= 0) {
+		rc = ask_lower(fs, parent, dir, name, st);
+		close(dir);
+	}
+	/* Or a view. */
+	if (!known && rc == -ENOENT && policy_log_is(name))
+		rc = 0;
 	if (!known && rc == 0) {
 		pthread_rwlock_wrlock(&fs->tree);
 		dirs_trim(fs);
@@ -231,6 +253,7 @@ static int enter_lower(struct clawfs *fs, uint32_t parent, int dir, const char *
 {
 	struct stat st;
 
+	lowernames_add(fs->nodes.lower, parent, name);
 	dir_touch(fs, parent, true);
 	if (fs->lower.sys->fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;

@@ -360,8 +360,10 @@ static int place(struct packing *k)
 	if (rc == 0 && fs->lower.sys->renameat2(k->temp.dir, k->temp.name, dir, k->packed.text, RENAME_NOREPLACE) < 0)
 		rc = -errno;
 	k->placed = rc == 0;
-	if (rc == 0)
+	if (rc == 0) {
+		lowernames_add(fs->nodes.lower, parent, k->packed.text);
 		dir_touch(fs, parent, true);
+	}
 	pack_leave(fs, parent);
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;

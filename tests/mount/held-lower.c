@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { CREATE = 'c', RENAME = 'r', TIMES = 't', DIR_TIMES = 'T', SYNC = 's', DIR_SYNC = 'd', REMOVE = 'u' };
+enum { CREATE = 'c', RENAME = 'r', TIMES = 't', DIR_TIMES = 'T', SYNC = 's', DIR_SYNC = 'd', REMOVE = 'u', LOOK = 'l' };
 
 static char *page;
 static unsigned long dev;
@@ -74,6 +74,13 @@ int unlinkat(int dir, const char *name, int flags)
 	NEXT(unlinkat);
 	hold(REMOVE, dir);
 	return next(dir, name, flags);
+}
+
+int fstatat64(int dir, const char *name, struct stat64 *st, int flags)
+{
+	NEXT(fstatat64);
+	hold(LOOK, dir);
+	return next(dir, name, st, flags);
 }
 
 int fdatasync(int fd)

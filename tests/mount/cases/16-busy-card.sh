@@ -56,12 +56,21 @@ for call in c t s r T d; do
 	hold -
 	lines=$((lines + 51))
 done
+
+# A save looks for nothing on the card, not even for its temporary's name, when the directory is known.
+before=$(cut -c2 "$page")
+hold l
+timeout $((20 * SLOW)) bash -c 'set -e; for i in {1..50}; do save "$MNT/sessions/sessions.json" "{\"quiet\":$i}"; done' ||
+	fail "a save waits for a look at the card"
+[ "$(cut -c2 "$page")" = "$before" ] || fail "a save looked at the card"
+hold -
 flush_fs
 diff -r "$MNT/sessions" "$LOWER/sessions"
 diff -r "$MNT/logs" "$LOWER/logs"
 [ "$(wc -l <"$LOWER/logs/gateway.log")" = "$lines" ]
 
-# A name on its way to the card is unlinked, and moved away, when it is there; and stays away.
+# A name on its way to the card is unlinked, and moved away, when it is there; and stays away. (The kernel lets nobody
+# look up a name in that directory meanwhile.)
 for change in rm mv; do
 	hold r
 	save "$MNT/sessions/going.json" '{"going":1}'
@@ -71,7 +80,7 @@ for change in rm mv; do
 	mv) mv "$MNT/sessions/going.json" "$MNT/sessions/gone.json" & ;;
 	esac
 	changer=$!
-	timeout $((20 * SLOW)) cat "$MNT/sessions/sessions.json" >/dev/null
+	timeout $((20 * SLOW)) cat "$MNT/logs/gateway.log" >/dev/null
 	gone "$changer" && fail "$change did not wait for the flush of the name"
 	hold -
 	wait "$changer"
