@@ -66,7 +66,7 @@ static uint32_t get(struct clawfs *fs, uint32_t node, enum policy_class cls)
 						    : CLASS_THROUGH;
 			f->orphan = n->flags & NODE_ORPHAN;
 			/* A file of several names is never cached: its names may have several classes. */
-			f->through = !class_is_cached(f->cls) || f->orphan || (name && name->sibling) || n->db;
+			f->through = !name || !class_is_cached(f->cls) || f->orphan || name->sibling || n->db;
 			f->rotates = !f->through && rotate_applies(fs, name->parent, name->text);
 			f->lockfile = !f->through && f->cls == CLASS_VOLATILE && policy_is_lock(name->text);
 			if (n->flags & NODE_PACKED)
