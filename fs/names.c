@@ -172,20 +172,28 @@ int name_check_absent(struct clawfs *fs, uint32_t parent, const char *name)
 	return rc == 0 ? -EEXIST : rc == -ENOENT ? 0 : rc;
 }
 
-/* Owner and mode of what is made in the upper, as the lower's file system
- * would give them: a set-group-id directory hands its group on. */
-static int own_upper(struct clawfs *fs, uint32_t parent, int dir, const char *name, struct caller who, mode_t mode)
+/* A set-group-id directory hands its group on. */
+static int inherit(struct clawfs *fs, uint32_t parent, struct caller *who, mode_t *mode)
 {
 	struct stat st;
 
 	int rc = node_stat(fs, parent, &st);
+	if (rc == 0 && st.st_mode & S_ISGID) {
+		who->gid = st.st_gid;
+		if (S_ISDIR(*mode))
+			*mode |= S_ISGID;
+	}
+	return rc;
+}
+
+/* Owner and mode of what is made in the upper, as the lower's file system
+ * would give them. */
+static int own_upper(struct clawfs *fs, uint32_t parent, int dir, const char *name, struct caller who, mode_t mode)
+{
+	int rc = inherit(fs, parent, &who, &mode);
+
 	if (rc < 0)
 		return rc;
-	if (st.st_mode & S_ISGID) {
-		who.gid = st.st_gid;
-		if (S_ISDIR(mode))
-			mode |= S_ISGID;
-	}
 	if ((who.uid != geteuid() || who.gid != getegid()) &&
 	    fchownat(dir, name, who.uid, who.gid, AT_SYMLINK_NOFOLLOW) < 0 && fs->lower.privileged)
 		return -errno;
@@ -217,6 +225,18 @@ int name_enter_upper(struct clawfs *fs, uint32_t parent, const char *name, mode_
 	return 0;
 }
 
+/* The same of a file that was made with all of `mode` but set-id bits. */
+static int own_upper_file(struct clawfs *fs, uint32_t parent, int fd, struct caller who, mode_t mode)
+{
+	int rc = inherit(fs, parent, &who, &mode);
+
+	if (rc < 0)
+		return rc;
+	if ((who.uid != geteuid() || who.gid != getegid()) && fchown(fd, who.uid, who.gid) < 0 && fs->lower.privileged)
+		return -errno;
+	return mode & 07000 && fchmod(fd, mode & 07777) < 0 ? -errno : 0;
+}
+
 /* A regular file in RAM. */
 static int make_upper_file(struct clawfs *fs, struct caller who, uint32_t parent, const char *name, mode_t mode,
 			   enum policy_class cls, uint32_t *node)
@@ -224,16 +244,16 @@ static int make_upper_file(struct clawfs *fs, struct caller who, uint32_t parent
 	int dir = dir_upper(fs, parent);
 	if (dir < 0)
 		return dir;
-	int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0777);
 	if (fd < 0)
 		return -errno;
-	int rc = own_upper(fs, parent, dir, name, who, S_IFREG | (mode & 07777));
+	int rc = own_upper_file(fs, parent, fd, who, mode & 07777);
 	if (rc == 0)
 		rc = name_enter_upper(fs, parent, name, S_IFREG, node);
 	if (rc == 0) {
-		uint32_t slot = file_get(fs, *node);
+		uint32_t slot = file_get_new(fs, *node, cls);
 		if (slot) {
-			file_adopt(fs, slot, class_is_tail(cls) ? PLACE_TAIL : PLACE_WHOLE, 0, fd);
+			file_adopt(fs, slot, class_is_tail(cls) ? PLACE_TAIL : PLACE_WHOLE, 0, fd, 0);
 			file_put(fs, slot);
 			return 0;
 		}
