@@ -214,6 +214,7 @@ static void look_descriptors(struct clawfs *fs, uint32_t slot)
 		: f->io == FILE_IO_DAEMON && open ? FILE_IO_DAEMON
 						  : FILE_IO_NONE;
 	observe_revive(fs, slot);
+	f->direct &= open;
 	if (f->place == PLACE_PACKED && open)
 		rc = view_open(fs, slot, false);
 	if (rc < 0)
