@@ -194,7 +194,19 @@ static int change_upper(struct clawfs *fs, uint32_t node, const struct change *c
 	return rc;
 }
 
-/* A nameless file that is open: true when it was changed through that. */
+/* The same of a descriptor that is more than O_PATH: no path, which /proc would make for it. */
+static int change_real_fd(const struct lower_calls *sys, int fd, const struct change *c)
+{
+	if (c->mask & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) && sys->fchown(fd, c->uid, c->gid) < 0)
+		return -errno;
+	if (c->mask & FUSE_SET_ATTR_MODE && sys->fchmod(fd, c->mode) < 0)
+		return -errno;
+	if (c->mask & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME) && sys->futimens(fd, c->times) < 0)
+		return -errno;
+	return 0;
+}
+
+/* A file whose bytes are open here, maybe nameless: true when it was changed through that. */
 static bool change_open(struct clawfs *fs, uint32_t node, const struct change *c, int *rc)
 {
 	uint32_t slot = file_peek(fs, node);
@@ -205,7 +217,7 @@ static bool change_open(struct clawfs *fs, uint32_t node, const struct change *c
 	pthread_rwlock_wrlock(&f->lock);
 	int fd = f->place != PLACE_LOWER ? f->fd_up : f->fd_rd >= 0 ? f->fd_rd : f->fd_wr;
 	if (fd >= 0)
-		*rc = change_fd(fs->lower.sys, fd, c);
+		*rc = change_real_fd(fs->lower.sys, fd, c);
 	pthread_rwlock_unlock(&f->lock);
 	file_put(fs, slot);
 	return fd >= 0;
@@ -221,7 +233,8 @@ static int change_node(struct clawfs *fs, uint32_t node, const struct change *ch
 	if (n->flags & NODE_ORPHAN && change_open(fs, node, &c, &rc))
 		return rc;
 	if (n->flags & NODE_UPPER) {
-		rc = change_upper(fs, node, &c);
+		if (!S_ISREG(n->type) || !change_open(fs, node, &c, &rc))
+			rc = change_upper(fs, node, &c);
 		/* The lower's copy of this very file must not stay readable
 		 * for longer than the mount's (P10); its times come with the
 		 * content. */

@@ -101,6 +101,57 @@ void dir_touch(struct clawfs *fs, uint32_t dir, bool lower)
 	n->flags |= NODE_DIRTIME;
 }
 
+void dir_hold_times(struct clawfs *fs, uint32_t dir)
+{
+	struct node *n = fs_node(fs, dir);
+	struct stat st;
+
+	if (n->flags & NODE_DIRTIME || node_stat(fs, dir, &st) < 0)
+		return;
+	n->mtime = st.st_mtim;
+	n->ctime = st.st_ctim;
+	n->flags |= NODE_DIRTIME;
+}
+
+/* False when they are the lower's own. */
+static bool held_mtime(struct clawfs *fs, uint32_t dir, struct timespec *mtime)
+{
+	pthread_rwlock_rdlock(&fs->tree);
+	const struct node *n = fs_node(fs, dir);
+	bool held = n->flags & NODE_DIRTIME;
+	*mtime = n->mtime;
+	pthread_rwlock_unlock(&fs->tree);
+	return held;
+}
+
+void dir_restore_times(struct clawfs *fs, uint32_t dir, int fd)
+{
+	enum { TRIES = 4 };
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}}, now;
+	const struct lower_fdpath path = lower_fdpath(fd);
+
+	if (!held_mtime(fs, dir, &times[1]))
+		return;
+	for (int i = 0; i < TRIES; i++) {
+		fs->lower.sys->utimensat(AT_FDCWD, path.text, times, 0);
+		bool held = held_mtime(fs, dir, &now);
+		if (held && now.tv_sec == times[1].tv_sec && now.tv_nsec == times[1].tv_nsec)
+			return;
+		times[1] = now;
+		/* A name was changed on the lower meanwhile: no time before that. */
+		if (!held)
+			times[1] = (struct timespec){.tv_nsec = UTIME_NOW};
+	}
+}
+
+int dir_temp(struct clawfs *fs)
+{
+	pthread_mutex_lock(&fs->temp);
+	int dir = lower_temp_dir(&fs->lower);
+	pthread_mutex_unlock(&fs->temp);
+	return dir;
+}
+
 void dirs_trim(struct clawfs *fs)
 {
 	if (fs->nodes.dirfds <= fs->dirfds_max)

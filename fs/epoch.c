@@ -5,12 +5,14 @@
 #include "fs/rotate.h"
 #include "fs/serve.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* As many syncs as are worth a thread each; beyond it threads take turns. */
 #define SYNC_THREADS 16
-/* As many jobs as are in flight at once: each holds two descriptors. */
+/* As many jobs as are in flight at once: each holds up to five descriptors. */
 #define EPOCH_JOBS 128
 
 /* --- syncs, issued together ---------------------------------------------- */
@@ -91,7 +93,6 @@ static void sync_dirs(struct clawfs *fs, struct job *jobs, uint32_t count)
 	int errors[EPOCH_JOBS] = {0};
 	uint32_t n = 0;
 
-	pthread_rwlock_rdlock(&fs->tree);
 	for (uint32_t i = 0; i < count; i++) {
 		struct job *job = &jobs[i];
 		if (!job->active || job->error || job->cancelled || !job->created)
@@ -101,26 +102,12 @@ static void sync_dirs(struct clawfs *fs, struct job *jobs, uint32_t count)
 			k++;
 		if (k < n)
 			continue;
-		int fd = dir_lower(fs, job->parent);
-		/* Our own descriptor: the node's may be closed once the lock is gone. */
-		fd = fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		if (fd == -1)
-			fd = -errno;
-		errors[n] = fd < 0 ? fd : 0;
+		dir_restore_times(fs, job->parent, job->dir);
 		dirs[n] = job->parent;
-		items[n] = (struct sync_item){.fd = fd, .dir = true, .error = &errors[n]};
+		items[n] = (struct sync_item){.fd = job->dir, .dir = true, .error = &errors[n]};
 		n++;
 	}
-	pthread_rwlock_unlock(&fs->tree);
-
-	struct sync_item todo[EPOCH_JOBS];
-	uint32_t m = 0;
-	for (uint32_t k = 0; k < n; k++)
-		if (items[k].fd >= 0)
-			todo[m++] = items[k];
-	sync_together(&fs->lower, todo, m);
-	for (uint32_t k = 0; k < m; k++)
-		close(todo[k].fd);
+	sync_together(&fs->lower, items, n);
 	for (uint32_t i = 0; i < count; i++)
 		for (uint32_t k = 0; k < n; k++)
 			if (jobs[i].active && jobs[i].created && jobs[i].parent == dirs[k] && !jobs[i].error)
@@ -129,27 +116,50 @@ static void sync_dirs(struct clawfs *fs, struct job *jobs, uint32_t count)
 
 /* --- times that an identical save left ----------------------------------- */
 
-void epoch_set_times(struct clawfs *fs)
+/* The next node from `from` on that has one, with what it is on the lower, held open. 0: no more. */
+static uint32_t take_times(struct clawfs *fs, uint32_t from, int *fd, struct timespec *mtime)
 {
-	uint32_t end = shm_table_end(fs->nodes.table);
+	uint32_t end = shm_table_end(fs->nodes.table), found = 0;
 
-	if (__atomic_load_n(&fs->sched.times_pending, __ATOMIC_ACQUIRE) == 0)
-		return;
-	pthread_rwlock_wrlock(&fs->tree);
-	for (uint32_t i = NODE_FIRST; i < end && fs->sched.times_pending > 0; i++) {
-		struct node *n = fs_node(fs, i);
+	pthread_rwlock_rdlock(&fs->tree);
+	for (uint32_t i = from; i < end && !found; i++) {
+		const struct node *n = fs_node(fs, i);
 		int dirfd;
 		const char *name;
 		if (!n->name || !(n->flags & NODE_TIMES))
 			continue;
-		const struct timespec ts[2] = {{.tv_nsec = UTIME_OMIT}, n->mtime};
-		if (node_place_lower(fs, i, &dirfd, &name) == 0)
-			fs->lower.sys->utimensat(dirfd, name, ts, AT_SYMLINK_NOFOLLOW);
-		n->flags &= ~(uint32_t)NODE_TIMES;
-		__atomic_sub_fetch(&fs->sched.times_pending, 1, __ATOMIC_RELEASE);
-		node_reap(&fs->nodes, i);
+		found = i;
+		*mtime = n->mtime;
+		/* This file, whatever has its name when the time is set. */
+		*fd = node_place_lower(fs, i, &dirfd, &name) == 0 ? lower_open(&fs->lower, dirfd, name, O_PATH, 0) : -1;
 	}
 	pthread_rwlock_unlock(&fs->tree);
+	return found;
+}
+
+void epoch_set_times(struct clawfs *fs)
+{
+	struct timespec mtime;
+	int fd = -1;
+
+	if (__atomic_load_n(&fs->sched.times_pending, __ATOMIC_ACQUIRE) == 0)
+		return;
+	for (uint32_t i = NODE_FIRST; (i = take_times(fs, i, &fd, &mtime)) != 0; i++) {
+		const struct timespec ts[2] = {{.tv_nsec = UTIME_OMIT}, mtime};
+		if (fd >= 0)
+			fs->lower.sys->utimensat(AT_FDCWD, lower_fdpath(fd).text, ts, 0);
+		if (fd >= 0)
+			close(fd);
+		pthread_rwlock_wrlock(&fs->tree);
+		struct node *n = fs_node(fs, i);
+		/* Unless another one came meanwhile. */
+		if (n->name && n->flags & NODE_TIMES && memcmp(&n->mtime, &mtime, sizeof(mtime)) == 0) {
+			n->flags &= ~(uint32_t)NODE_TIMES;
+			__atomic_sub_fetch(&fs->sched.times_pending, 1, __ATOMIC_RELEASE);
+			node_reap(&fs->nodes, i);
+		}
+		pthread_rwlock_unlock(&fs->tree);
+	}
 }
 
 /* --- the epoch ----------------------------------------------------------- */

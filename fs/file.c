@@ -45,7 +45,8 @@ enum policy_class file_classify(struct clawfs *fs, uint32_t parent, const char *
 
 /* --- references ---------------------------------------------------------- */
 
-uint32_t file_get(struct clawfs *fs, uint32_t node)
+/* `cls` CLASS_COUNT: to be found out. */
+static uint32_t get(struct clawfs *fs, uint32_t node, enum policy_class cls)
 {
 	struct node *n = fs_node(fs, node);
 	uint32_t slot;
@@ -60,11 +61,14 @@ uint32_t file_get(struct clawfs *fs, uint32_t node)
 			rwlock_init(&f->lock);
 			f->fd_rd = f->fd_wr = f->fd_up = -1;
 			f->node = node;
-			f->cls = name ? file_classify(fs, name->parent, name->text) : CLASS_THROUGH;
+			f->cls = cls != CLASS_COUNT ? cls
+				 : name		    ? file_classify(fs, name->parent, name->text)
+						    : CLASS_THROUGH;
 			f->orphan = n->flags & NODE_ORPHAN;
 			/* A file of several names is never cached: its names may have several classes. */
-			f->through = !class_is_cached(f->cls) || f->orphan || (name && name->sibling) || n->db;
+			f->through = !name || !class_is_cached(f->cls) || f->orphan || name->sibling || n->db;
 			f->rotates = !f->through && rotate_applies(fs, name->parent, name->text);
+			f->lockfile = !f->through && f->cls == CLASS_VOLATILE && policy_is_lock(name->text);
 			if (n->flags & NODE_PACKED)
 				f->place = PLACE_PACKED;
 			policy_file_init(&f->policy, f->cls);
@@ -75,6 +79,16 @@ uint32_t file_get(struct clawfs *fs, uint32_t node)
 		file_at(fs, slot)->refs++;
 	pthread_mutex_unlock(&fs->attach);
 	return slot;
+}
+
+uint32_t file_get(struct clawfs *fs, uint32_t node)
+{
+	return get(fs, node, CLASS_COUNT);
+}
+
+uint32_t file_get_new(struct clawfs *fs, uint32_t node, enum policy_class cls)
+{
+	return get(fs, node, cls);
 }
 
 void file_ref(struct clawfs *fs, uint32_t slot)
@@ -233,15 +247,19 @@ bool file_is_direct(struct clawfs *fs, struct handle *h)
 	struct file *f = file_at(fs, h->file);
 
 	pthread_rwlock_rdlock(&f->lock);
-	bool direct = f->rotates;
+	bool reads = (h->flags & O_ACCMODE) != O_WRONLY;
 	h->cut = f->cut;
 	h->opened = clock_now();
 	pthread_mutex_lock(&fs->attach);
-	h->cached = !direct && (h->flags & O_ACCMODE) != O_WRONLY;
+	/* The first handle decides; others may not have pages of what it writes past them. */
+	if (f->lockfile && !reads && f->readers + f->writers == 1)
+		f->direct = true;
+	bool direct = f->direct || (f->rotates && reads);
+	h->cached = !direct && reads;
 	f->cached += h->cached;
 	pthread_mutex_unlock(&fs->attach);
 	pthread_rwlock_unlock(&f->lock);
-	return direct && (h->flags & O_ACCMODE) != O_WRONLY;
+	return direct;
 }
 
 void file_unmark(struct clawfs *fs, uint32_t slot)
@@ -308,6 +326,22 @@ void file_rewrite_end(struct clawfs *fs, struct handle *h, msec_t now)
 	pthread_mutex_unlock(&fs->sched.lock);
 }
 
+/* A write that ends within a page leaves that page out of the kernel's cache, and who reads the file next, as the
+ * application does before each save, would wait for us to read it. The last handle is being closed; file lock held for
+ * writing. */
+static void give_last_page(struct clawfs *fs, struct file *f)
+{
+	char page[1 << 16];
+	off_t size = file_fd_size(f->fd_up), start = size & ~((off_t)getpagesize() - 1);
+
+	f->ragged = false;
+	if (size <= start || size - start > (off_t)sizeof(page))
+		return;
+	ssize_t n = lower_pread(&fs->lower, f->fd_up, page, (size_t)(size - start), start);
+	if (n == size - start)
+		inval_store(fs, f->node, page, (size_t)n, start);
+}
+
 void file_close(struct clawfs *fs, struct handle *h, msec_t now)
 {
 	struct file *f = file_at(fs, h->file);
@@ -327,6 +361,9 @@ void file_close(struct clawfs *fs, struct handle *h, msec_t now)
 	if (f->io == FILE_IO_UPPER && acc != O_RDONLY)
 		observe_look(fs, h->file, now);
 	if (last) {
+		if (f->ragged && f->place == PLACE_WHOLE && f->io == FILE_IO_DAEMON && !f->direct && !f->orphan)
+			give_last_page(fs, f);
+		f->direct = false;
 		passthrough_detach(fs, f);
 		file_close_lower(f);
 		view_close(fs, h->file);

@@ -72,6 +72,9 @@ struct file {
 	bool through;		       /* of no cached class, or materialised */
 	bool orphan;		       /* the node has no name left */
 	bool rotates;		       /* a log that may be cut (fs/rotate.h) */
+	bool lockfile;		       /* called like a lock file */
+	bool direct;		       /* of the handles that are open: past the kernel's pages */
+	bool ragged;		       /* the last write ended within a page, which the kernel then does not keep */
 	struct policy_writers written; /* how it was written last */
 	int fd_rd;		       /* on the lower; -1 */
 	int fd_wr;		       /* on the lower; -1 */
@@ -101,6 +104,8 @@ struct file *file_at(struct clawfs *fs, uint32_t slot);
 /* The node's content state, made if it has none, with one reference more;
  * 0 without memory. Tree lock held. */
 uint32_t file_get(struct clawfs *fs, uint32_t node);
+/* The same of a node just made, whose name is known to give it the class `cls`. */
+uint32_t file_get_new(struct clawfs *fs, uint32_t node, enum policy_class cls);
 void file_ref(struct clawfs *fs, uint32_t slot);
 /* The same for a content state that exists; 0 when the node has none. */
 uint32_t file_peek(struct clawfs *fs, uint32_t node);
@@ -114,8 +119,9 @@ void file_put(struct clawfs *fs, uint32_t slot);
 int file_open(struct clawfs *fs, uint32_t node, int flags, uint32_t *slot);
 /* As file_open for a file that was just created on the lower as `fd`, which is taken over. */
 int file_open_created(struct clawfs *fs, uint32_t node, int flags, int fd, uint32_t *slot);
-/* Whether the handle's reads are to come to us and not from the kernel's pages: those of a log that may be cut
- * under it. To be asked once for each handle that file_open has counted, before it is used. */
+/* Whether what the handle does is to come to us past the kernel's pages: reading a log that may be cut under it; and
+ * all that is done with a lock file while its writer has it, since a write past the pages is spared the question for
+ * the file's privileges. To be asked once for each handle that file_open has counted, before it is used. */
 bool file_is_direct(struct clawfs *fs, struct handle *h);
 /* Undoes file_open; settles a clean file. No lock held. */
 void file_close(struct clawfs *fs, struct handle *h, msec_t now);
@@ -183,9 +189,9 @@ void file_punch(struct clawfs *fs, uint32_t slot);
 void file_reclass(struct clawfs *fs, uint32_t slot, enum policy_class cls);
 /* Waits until no flush of the file runs. No lock held. */
 void file_wait_flush(struct clawfs *fs, uint32_t slot);
-/* Takes over a file that lies in the upper: fd_up, and the place it has. One reference is kept for
+/* Takes over a file of `size` bytes that lies in the upper: fd_up, and the place it has. One reference is kept for
  * being in the upper; the caller sets the node's flag. Tree lock for writing. */
-void file_adopt(struct clawfs *fs, uint32_t slot, enum file_place place, off_t flushed, int fd_up);
+void file_adopt(struct clawfs *fs, uint32_t slot, enum file_place place, off_t flushed, int fd_up, off_t size);
 /* A change without bytes: mode, times, name. Tree lock held. */
 void file_touch(struct clawfs *fs, uint32_t slot, msec_t now);
 /* Names the first of F1-F8 that does not hold, or NULL. Tree lock and file lock held. */

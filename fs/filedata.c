@@ -46,14 +46,19 @@ ssize_t file_read(struct clawfs *fs, uint32_t slot, void *buf, size_t len, off_t
 
 enum plan { DO_LOWER, DO_UPPER, DO_RAISE, DO_WHOLE, DO_MATERIALISE };
 
-/* What a write of [off, off + len) takes; file lock held. */
-static enum plan plan_write(struct clawfs *fs, struct file *f, off_t off, size_t len)
+/* How long the file is now, or a negative errno; file lock held. */
+static off_t content_size(const struct file *f)
+{
+	return file_fd_size(f->place != PLACE_LOWER ? f->fd_up : f->fd_wr >= 0 ? f->fd_wr : f->fd_rd);
+}
+
+/* What a write of [off, off + len) to a file of `size` bytes takes; file lock held. */
+static enum plan plan_write(struct clawfs *fs, struct file *f, off_t size, off_t off, size_t len)
 {
 	off_t end = off + (off_t)len;
 
 	if (f->place == PLACE_LOWER && (f->through || f->orphan))
 		return DO_LOWER;
-	off_t size = file_fd_size(f->place == PLACE_LOWER ? f->fd_rd : f->fd_up);
 	if (size > end)
 		end = size;
 	/* As long as the kernel writes there, nothing else can be its place. */
@@ -95,12 +100,6 @@ static void append_end(int rc)
 	__atomic_store_n(&r->slot, 0, __ATOMIC_RELEASE);
 }
 
-/* Where O_APPEND writes. */
-static off_t append_offset(struct file *f)
-{
-	return file_fd_size(f->place != PLACE_LOWER ? f->fd_up : f->fd_wr >= 0 ? f->fd_wr : f->fd_rd);
-}
-
 /* Where the kernel appends as well: at the end that there is when it is written. */
 static int append_upper(struct clawfs *fs, uint32_t slot, const char *buf, size_t len, msec_t now)
 {
@@ -122,26 +121,26 @@ static int append_upper(struct clawfs *fs, uint32_t slot, const char *buf, size_
 /* Where a write through the handle goes. The offset of a descriptor does not know of rotations: a writer that goes on
  * where it was is meant to go on behind what is left. One that has looked for the end, or went back behind what was cut
  * off, has a new place. */
-static off_t write_offset(struct file *f, struct handle *h, off_t off)
+static off_t write_offset(const struct file *f, struct handle *h, off_t size, off_t off)
 {
 	off_t moved = (off_t)(f->cut - h->cut);
 
 	if (h->flags & O_APPEND)
-		return append_offset(f);
+		return size;
 	if (moved == 0)
 		return off;
-	if (off < moved || off == append_offset(f)) {
+	if (off < moved || off == size) {
 		h->cut = f->cut;
 		return off;
 	}
 	return off - moved;
 }
 
-static int write_upper(struct clawfs *fs, uint32_t slot, const void *buf, size_t len, off_t off,
+/* `before`: its size. */
+static int write_upper(struct clawfs *fs, uint32_t slot, const void *buf, size_t len, off_t off, off_t before,
 		       struct policy_scan scan, msec_t now)
 {
 	struct file *f = file_at(fs, slot);
-	off_t before = file_fd_size(f->fd_up);
 	int rc = lower_pwrite(&fs->lower, f->fd_up, buf, len, off);
 
 	if (rc < 0) {
@@ -155,9 +154,11 @@ static int write_upper(struct clawfs *fs, uint32_t slot, const void *buf, size_t
 		return 0;
 	}
 	f->version++;
-	off_t size = file_fd_size(f->fd_up);
+	off_t end = off + (off_t)len;
+	f->ragged = end >= before && end % getpagesize() != 0;
 	pthread_mutex_lock(&fs->sched.lock);
-	file_account(fs, f, size);
+	/* Nobody else writes there. */
+	file_account(fs, f, len > 0 && end > before ? end : before);
 	/* What has no name is never flushed. */
 	if (!f->orphan)
 		policy_file_write(&f->policy, now, len, scan);
@@ -182,19 +183,19 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 		return rc;
 	for (bool done = append && request_was_done(); rc == 0 && !done;) {
 		pthread_rwlock_rdlock(&f->lock);
-		off_t at = h->wrote = write_offset(f, h, off);
+		off_t size = content_size(f);
+		off_t at = h->wrote = write_offset(f, h, size, off);
 		/* A database is not held in RAM, whatever its name: its syncs and its log's go together (P7). */
 		full |= db.db && !f->through && !f->orphan && f->io != FILE_IO_UPPER;
-		enum plan plan = full ? DO_MATERIALISE : plan_write(fs, f, at, len);
+		enum plan plan = full ? DO_MATERIALISE : plan_write(fs, f, size, at, len);
 		cls = f->cls;
 		if (plan == DO_LOWER) {
-			off_t before = file_fd_size(f->fd_wr);
 			if (append)
 				append_begin(slot, at, len);
 			rc = lower_pwrite(&fs->lower, f->fd_wr, buf, len, at);
 			/* Nothing of an append that failed stays: it will be tried again. */
-			if (rc < 0 && at == before)
-				fs->lower.sys->ftruncate(f->fd_wr, before);
+			if (rc < 0 && at == size)
+				fs->lower.sys->ftruncate(f->fd_wr, size);
 			append_end(rc);
 			done = through = true;
 		}
@@ -216,9 +217,10 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 		if (plan == DO_RAISE || plan == DO_WHOLE)
 			pthread_rwlock_wrlock(&fs->tree);
 		pthread_rwlock_wrlock(&f->lock);
-		at = h->wrote = write_offset(f, h, off);
+		size = content_size(f);
+		at = h->wrote = write_offset(f, h, size, off);
 		/* Between the locks a flush may have settled the file. */
-		if (plan_write(fs, f, at, len) == plan) {
+		if (plan_write(fs, f, size, at, len) == plan) {
 			if (plan == DO_RAISE)
 				rc = file_raise(fs, slot, class_is_tail(f->cls), false, false);
 			bool shared = f->io == FILE_IO_UPPER;
@@ -229,7 +231,7 @@ ssize_t file_write(struct clawfs *fs, struct handle *h, const void *buf, size_t 
 			if (rc == 0 && shared && append)
 				rc = append_upper(fs, slot, buf, len, now);
 			else if (rc == 0)
-				rc = write_upper(fs, slot, buf, len, at, scan, now);
+				rc = write_upper(fs, slot, buf, len, at, size, scan, now);
 			append_end(rc);
 			if (rc == 0 && len > 0)
 				policy_writers_saw(&f->written, h->flags & O_APPEND,

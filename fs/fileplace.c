@@ -17,10 +17,9 @@ void file_account(struct clawfs *fs, struct file *f, off_t size)
 	sched_account(fs, f, (uint64_t)(size - (holes ? PAGE_FLOOR(f->flushed) : 0)));
 }
 
-void file_adopt(struct clawfs *fs, uint32_t slot, enum file_place place, off_t flushed, int fd_up)
+void file_adopt(struct clawfs *fs, uint32_t slot, enum file_place place, off_t flushed, int fd_up, off_t size)
 {
 	struct file *f = file_at(fs, slot);
-	off_t size = file_fd_size(fd_up);
 
 	f->place = place;
 	f->flushed = flushed;
@@ -233,7 +232,7 @@ int file_raise(struct clawfs *fs, uint32_t slot, bool tail, bool empty, bool mar
 	CRASH_POINT("file: raised");
 	n->flags |= NODE_UPPER;
 	CRASH_POINT("file: adopt");
-	file_adopt(fs, slot, tail ? PLACE_TAIL : PLACE_WHOLE, tail ? st.st_size : 0, fd);
+	file_adopt(fs, slot, tail ? PLACE_TAIL : PLACE_WHOLE, tail ? st.st_size : 0, fd, file_fd_size(fd));
 	return 0;
 }
 
@@ -427,6 +426,7 @@ void file_reclass(struct clawfs *fs, uint32_t slot, enum policy_class cls)
 	f->cls = cls;
 	const struct name *called = fs_node(fs, f->node)->name ? name_at(&fs->nodes, fs_node(fs, f->node)->name) : NULL;
 	f->rotates = called && rotate_applies(fs, called->parent, called->text);
+	f->lockfile = called && cls == CLASS_VOLATILE && policy_is_lock(called->text);
 	/* What the kernel writes past us stays where it is until it is closed. */
 	f->through = f->io != FILE_IO_UPPER && (!class_is_cached(cls) || fs_node(fs, f->node)->flags & NODE_ORPHAN ||
 						fs_node(fs, f->node)->db || f->io == FILE_IO_PASSED);

@@ -88,7 +88,7 @@ static int spill_orphan(struct clawfs *fs, uint32_t slot)
 	pthread_rwlock_wrlock(&fs->tree);
 	pthread_rwlock_wrlock(&f->lock);
 	if (f->place != PLACE_LOWER) {
-		int dir = lower_temp_dir(&fs->lower);
+		int dir = dir_temp(fs);
 		struct upper_work name = upper_work_name(&fs->upper);
 		int fd = dir < 0 ? dir : lower_open(&fs->lower, dir, name.text, O_RDWR | O_CREAT | O_EXCL, 0600);
 		if (fd < 0) {

@@ -41,6 +41,8 @@ int clawfs_init(struct clawfs *fs, msec_t now)
 	rwlock_init(&fs->tree);
 	pthread_mutex_init(&fs->attach, NULL);
 	pthread_mutex_init(&fs->dirfd, NULL);
+	pthread_mutex_init(&fs->temp, NULL);
+	underway_init(&fs->underway);
 	inval_init(fs);
 	spawner_init(&fs->spawner);
 	holds_init(&fs->holds);
@@ -101,6 +103,8 @@ void clawfs_fini(struct clawfs *fs)
 	fs->stats = NULL;
 	inval_fini(fs);
 	spawner_fini(&fs->spawner);
+	underway_fini(&fs->underway);
+	pthread_mutex_destroy(&fs->temp);
 	pthread_mutex_destroy(&fs->dirfd);
 	pthread_mutex_destroy(&fs->attach);
 	pthread_rwlock_destroy(&fs->tree);

@@ -10,14 +10,15 @@
  *   3 attach       node->file, file->refs, readers, writers.
  *   4 sched.lock   file->policy, file->ram, the heap, RAM in use.
  *   5 dbs.lock     struct db; let go while a database is synced.
- *   6 leaves       dirfd (opening a directory's descriptors), reload, life.lock, inval.lock, and those
- *                  inside tables, views, stats and log.
+ *   6 leaves       dirfd (opening a directory's descriptors), temp (making the lower's directory of
+ *                  temporaries), underway.lock, reload, life.lock, inval.lock, and those inside tables,
+ *                  views, stats and log.
  * The configuration: most of it is fixed at mount and read freely. What is `live` in policy/options.c (numbers and
  * switches only) SIGHUP may change (reload.h): each field is stored atomically, all of them with sched.lock and
  * dbs.lock held. So with either of the two held it is read as any field, and as one consistent set; without, by
  * CONFIG(), one field at a time.
- * Nobody waits for the card with the tree lock or a file lock held for
- * writing, but for the short calls that change a name on the lower. */
+ * A flush never waits for the card with one of them held: what it changes on the lower is under way meanwhile
+ * (underway.h). Who changes a name of class `through` does so, with the tree lock, for the call that changes it. */
 #ifndef CLAWFS_FS_H
 #define CLAWFS_FS_H
 
@@ -40,6 +41,7 @@
 #include "fs/shared.h"
 #include "fs/spawner.h"
 #include "fs/stats.h"
+#include "fs/underway.h"
 #include "fs/upper.h"
 #include "policy/policy.h"
 #include <pthread.h>
@@ -64,6 +66,8 @@ struct clawfs {
 	pthread_rwlock_t tree;
 	pthread_mutex_t attach;
 	pthread_mutex_t dirfd;
+	pthread_mutex_t temp;
+	struct underway underway;
 	struct nodes nodes;
 	struct shm_table *files;
 	struct shm_table *handles;
@@ -136,6 +140,13 @@ bool dir_on_lower(struct clawfs *fs, uint32_t dir);
 /* A name in the directory changed: on the lower, which has stamped it then, or in RAM only, and then
  * the mount shows times of its own. Tree lock for writing. */
 void dir_touch(struct clawfs *fs, uint32_t dir, bool lower);
+/* A name on the lower is about to be changed, for a flush: the application did not change the directory now, it did
+ * when it made the name. From here on the mount shows the directory's times as they are. Tree lock for writing. */
+void dir_hold_times(struct clawfs *fs, uint32_t dir);
+/* After it: what the mount shows goes to the lower, `fd` the directory there. May wait for the card; no lock held. */
+void dir_restore_times(struct clawfs *fs, uint32_t dir, int fd);
+/* The lower's directory of temporaries, made when it is first needed. A negative errno. Any lock may be held. */
+int dir_temp(struct clawfs *fs);
 /* Closes descriptors when too many are open. Tree lock for writing. */
 void dirs_trim(struct clawfs *fs);
 /* Where the first name of `node` is: directory descriptor and string. The

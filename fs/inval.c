@@ -130,3 +130,12 @@ void inval_entry(struct clawfs *fs, uint32_t parent, const char *name)
 {
 	add(fs, parent, name, false);
 }
+
+void inval_store(struct clawfs *fs, uint32_t node, void *buf, size_t len, off_t off)
+{
+	struct fuse_bufvec bytes = FUSE_BUFVEC_INIT(len);
+
+	bytes.buf[0].mem = buf;
+	/* Without it the kernel asks when the time comes. */
+	fuse_lowlevel_notify_store(fs->session, node, off, &bytes, 0);
+}

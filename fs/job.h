@@ -34,19 +34,30 @@ struct job {
 	struct stat st;	  /* of the upper file */
 	int src;	  /* on the upper file */
 	int fd;		  /* on the lower file or its replacement */
+	int dir;	  /* the parent on the lower, our own; -1 not yet needed */
+	int old;	  /* holds what the replacement replaces; -1 */
 	int temp_dir;	  /* where the replacement is; -1 none */
 	char temp[48];
 	int error;
 	bool active;
 };
 
+/* The steps; no lock held. */
+
 /* Takes what is dirty: false when there is nothing to do. */
 bool job_begin(struct clawfs *fs, struct job *job, uint32_t slot, enum policy_cause cause);
 /* Writes to the lower, without waiting for the card. */
 void job_write(struct clawfs *fs, struct job *job);
-/* Renames a replacement into place. */
+/* Renames a replacement into place, without a lock (underway.h). */
 void job_commit(struct clawfs *fs, struct job *job);
 /* Books the outcome; closes and frees. `now` is when it was durable. */
 void job_end(struct clawfs *fs, struct job *job, msec_t now);
+
+/* --- for the files that implement them (job.c, jobwrite.c, jobcommit.c); tree lock held --- */
+
+/* Sees to job->dir. 0 or a negative errno. */
+int job_hold_dir(struct clawfs *fs, struct job *job);
+/* What the mount now has under the job's name, if that is (a successor of) its file; else 0. */
+uint32_t job_current(struct clawfs *fs, const struct job *job);
 
 #endif

@@ -55,6 +55,8 @@ int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name,
 		if (rc == 0 && fs->lower.sys->linkat(dir, old, newdir, name, 0) < 0)
 			rc = -errno;
 	}
+	if (rc == 0)
+		lowernames_add(ns->lower, parent, name);
 	if (rc == 0 && fs->lower.sys->fstatat(newdir, name, &lower, AT_SYMLINK_NOFOLLOW) < 0)
 		rc = -errno;
 	if (rc == 0)

@@ -155,6 +155,9 @@ static int add_lower(void *arg, const char *name, uint64_t ino, unsigned char ty
 	if (name_is_reserved(w->dir, name))
 		return 0;
 	uint32_t node = node_find(&w->fs->nodes, w->dir, name);
+	/* Listed already: a flush has brought it to the lower, and not said so yet. */
+	if (node && node_in_ram(&w->fs->nodes, node))
+		return 0;
 	if (node) {
 		const struct node *n = fs_node(w->fs, node);
 		ino = n->ino;

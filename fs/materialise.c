@@ -104,7 +104,7 @@ int dir_materialise(struct clawfs *fs, uint32_t dir, msec_t now)
 	/* Complete, then in its place: a crash in between must not leave one
 	 * that its owner cannot enter. */
 	struct upper_work unique = upper_work_name(&fs->upper);
-	int temp = lower_temp_dir(&fs->lower);
+	int temp = dir_temp(fs);
 	if (temp < 0)
 		return temp;
 	if (sys->mkdirat(temp, unique.text, 0700) < 0)

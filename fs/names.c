@@ -1,6 +1,7 @@
 /* Finding and making names. A second name: link.c; removing: remove.c; moving: rename.c. */
 #include "fs/names.h"
 #include "fs/crashpoint.h"
+#include "fs/serve.h"
 #include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -66,6 +67,8 @@ int name_resolve(struct clawfs *fs, uint32_t parent, const char *name, uint32_t 
 		return 0;
 	if (name_is_reserved(parent, name) || !dir_on_lower(fs, parent))
 		return -ENOENT;
+	if (lowernames_lacks(fs->nodes.lower, parent, name))
+		return view_resolve(fs, parent, name, node);
 	int dir = dir_lower(fs, parent);
 	if (dir < 0)
 		return dir;
@@ -85,6 +88,19 @@ int name_give(struct clawfs *fs, uint32_t node, struct stat *st)
 	return rc;
 }
 
+/* Whether the lower has the name, in the directory open on `fd`: 0 or a negative errno. No lock held: a rename that
+ * waits for the card lets nobody look into its directory. The kernel, which asks, keeps the directory's node. */
+static int ask_lower(struct clawfs *fs, uint32_t parent, int fd, const char *name, struct stat *st)
+{
+	int rc = fs->lower.sys->fstatat(fd, name, st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+
+	if (rc == -ENOENT && lowernames_missed(fs->nodes.lower, parent)) {
+		serve_waits(fs);
+		lowernames_read(fs->nodes.lower, &fs->lower, parent, fd);
+	}
+	return rc;
+}
+
 int fs_lookup(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *node, struct stat *st)
 {
 	int rc;
@@ -96,18 +112,24 @@ again:
 	*node = node_find(&fs->nodes, parent, name);
 	rc = *node ? name_give(fs, *node, st) : 0;
 	bool known = *node != 0;
-	/* Asked of the card without keeping others from their names; entered below. */
-	if (!known && dir_on_lower(fs, parent)) {
-		int dir = dir_lower(fs, parent);
-		if (dir < 0)
-			rc = dir;
-		else if (fs->lower.sys->fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) < 0)
-			/* Or a view. */
-			rc = errno == ENOENT && policy_log_is(name) ? 0 : -errno;
-	} else if (!known) {
+	int dir = -1;
+	if (!known)
 		rc = -ENOENT;
+	if (!known && dir_on_lower(fs, parent) && !lowernames_lacks(fs->nodes.lower, parent, name)) {
+		dir = dir_lower(fs, parent);
+		/* Our own: the node's may be closed once the lock is gone. */
+		dir = dir < 0 ? dir : fcntl(dir, F_DUPFD_CLOEXEC, 0);
+		rc = dir == -1 ? -errno : dir < 0 ? dir : 0;
 	}
 	pthread_rwlock_unlock(&fs->tree);
+	/* What is there is entered below. */
+	if (dir >= 0) {
+		rc = ask_lower(fs, parent, dir, name, st);
+		close(dir);
+	}
+	/* Or a view. */
+	if (!known && rc == -ENOENT && policy_log_is(name))
+		rc = 0;
 	if (!known && rc == 0) {
 		pthread_rwlock_wrlock(&fs->tree);
 		dirs_trim(fs);
@@ -150,20 +172,28 @@ int name_check_absent(struct clawfs *fs, uint32_t parent, const char *name)
 	return rc == 0 ? -EEXIST : rc == -ENOENT ? 0 : rc;
 }
 
-/* Owner and mode of what is made in the upper, as the lower's file system
- * would give them: a set-group-id directory hands its group on. */
-static int own_upper(struct clawfs *fs, uint32_t parent, int dir, const char *name, struct caller who, mode_t mode)
+/* A set-group-id directory hands its group on. */
+static int inherit(struct clawfs *fs, uint32_t parent, struct caller *who, mode_t *mode)
 {
 	struct stat st;
 
 	int rc = node_stat(fs, parent, &st);
+	if (rc == 0 && st.st_mode & S_ISGID) {
+		who->gid = st.st_gid;
+		if (S_ISDIR(*mode))
+			*mode |= S_ISGID;
+	}
+	return rc;
+}
+
+/* Owner and mode of what is made in the upper, as the lower's file system
+ * would give them. */
+static int own_upper(struct clawfs *fs, uint32_t parent, int dir, const char *name, struct caller who, mode_t mode)
+{
+	int rc = inherit(fs, parent, &who, &mode);
+
 	if (rc < 0)
 		return rc;
-	if (st.st_mode & S_ISGID) {
-		who.gid = st.st_gid;
-		if (S_ISDIR(mode))
-			mode |= S_ISGID;
-	}
 	if ((who.uid != geteuid() || who.gid != getegid()) &&
 	    fchownat(dir, name, who.uid, who.gid, AT_SYMLINK_NOFOLLOW) < 0 && fs->lower.privileged)
 		return -errno;
@@ -195,6 +225,18 @@ int name_enter_upper(struct clawfs *fs, uint32_t parent, const char *name, mode_
 	return 0;
 }
 
+/* The same of a file that was made with all of `mode` but set-id bits. */
+static int own_upper_file(struct clawfs *fs, uint32_t parent, int fd, struct caller who, mode_t mode)
+{
+	int rc = inherit(fs, parent, &who, &mode);
+
+	if (rc < 0)
+		return rc;
+	if ((who.uid != geteuid() || who.gid != getegid()) && fchown(fd, who.uid, who.gid) < 0 && fs->lower.privileged)
+		return -errno;
+	return mode & 07000 && fchmod(fd, mode & 07777) < 0 ? -errno : 0;
+}
+
 /* A regular file in RAM. */
 static int make_upper_file(struct clawfs *fs, struct caller who, uint32_t parent, const char *name, mode_t mode,
 			   enum policy_class cls, uint32_t *node)
@@ -202,16 +244,16 @@ static int make_upper_file(struct clawfs *fs, struct caller who, uint32_t parent
 	int dir = dir_upper(fs, parent);
 	if (dir < 0)
 		return dir;
-	int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0777);
 	if (fd < 0)
 		return -errno;
-	int rc = own_upper(fs, parent, dir, name, who, S_IFREG | (mode & 07777));
+	int rc = own_upper_file(fs, parent, fd, who, mode & 07777);
 	if (rc == 0)
 		rc = name_enter_upper(fs, parent, name, S_IFREG, node);
 	if (rc == 0) {
-		uint32_t slot = file_get(fs, *node);
+		uint32_t slot = file_get_new(fs, *node, cls);
 		if (slot) {
-			file_adopt(fs, slot, class_is_tail(cls) ? PLACE_TAIL : PLACE_WHOLE, 0, fd);
+			file_adopt(fs, slot, class_is_tail(cls) ? PLACE_TAIL : PLACE_WHOLE, 0, fd, 0);
 			file_put(fs, slot);
 			return 0;
 		}
@@ -231,6 +273,7 @@ static int enter_lower(struct clawfs *fs, uint32_t parent, int dir, const char *
 {
 	struct stat st;
 
+	lowernames_add(fs->nodes.lower, parent, name);
 	dir_touch(fs, parent, true);
 	if (fs->lower.sys->fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;

@@ -62,7 +62,8 @@ int nodes_init(struct nodes *ns, dev_t dev, ino_t ino)
 	ns->name_hash = calloc(HASH_SIZE, sizeof(uint32_t));
 	ns->lower_hash = calloc(HASH_SIZE, sizeof(uint32_t));
 	ns->ino_hash = calloc(HASH_SIZE, sizeof(uint32_t));
-	if (rc == 0 && (!ns->name_hash || !ns->lower_hash || !ns->ino_hash))
+	ns->lower = lowernames_create();
+	if (rc == 0 && (!ns->name_hash || !ns->lower_hash || !ns->ino_hash || !ns->lower))
 		rc = -ENOMEM;
 	if (rc < 0) {
 		nodes_fini(ns);
@@ -100,6 +101,7 @@ void nodes_fini(struct nodes *ns)
 	free(ns->name_hash);
 	free(ns->lower_hash);
 	free(ns->ino_hash);
+	lowernames_destroy(ns->lower);
 	memset(ns, 0, sizeof(*ns));
 }
 
@@ -151,6 +153,8 @@ void name_link(struct nodes *ns, uint32_t ref)
 	node->name = ref;
 	node->flags &= ~(uint32_t)NODE_ORPHAN;
 	node_at(ns, n->parent)->children++;
+	if (node->flags & NODE_LOWER)
+		lowernames_add(ns->lower, n->parent, n->text);
 }
 
 int node_name_add(struct nodes *ns, uint32_t node, uint32_t parent, const char *name)
@@ -324,6 +328,8 @@ void node_set_lower(struct nodes *ns, uint32_t node, uint64_t dev, uint64_t ino)
 	else if (node_in_ram(ns, node))
 		node_ram_remove(ns, node);
 	n->flags |= NODE_LOWER | NODE_OWN;
+	for (uint32_t ref = n->name; ref; ref = name_at(ns, ref)->sibling)
+		lowernames_add(ns->lower, name_at(ns, ref)->parent, name_at(ns, ref)->text);
 	n->dev = dev;
 	n->lower_ino = ino;
 	node_hash_lower(ns, node);
@@ -456,6 +462,8 @@ void node_reap(struct nodes *ns, uint32_t node)
 			if (other != parent)
 				node_reap(ns, other);
 		}
+		if (S_ISDIR(n->type))
+			lowernames_forget(ns->lower, node);
 		/* nodes_fini looks at free records too. */
 		node_close_fd(ns, &n->lower_fd);
 		node_close_fd(ns, &n->upper_fd);

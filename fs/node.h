@@ -23,6 +23,7 @@
 #ifndef CLAWFS_NODE_H
 #define CLAWFS_NODE_H
 
+#include "fs/lowernames.h"
 #include "fs/shm.h"
 #include "policy/types.h"
 #include <stdbool.h>
@@ -95,6 +96,7 @@ struct nodes {
 	uint32_t *name_hash, *lower_hash, *ino_hash;
 	struct node_numbers *next; /* in the table's memory */
 	unsigned dirfds;	   /* descriptors of directories that are open */
+	struct lowernames *lower;  /* process memory */
 };
 
 /* 0 or -ENOMEM. The root node exists afterwards. */

@@ -68,7 +68,7 @@ int pack_temp_open(struct clawfs *fs, uint32_t parent, struct pack_temp *t)
 {
 	struct upper_work unique = upper_work_name(&fs->upper);
 	struct stat st;
-	int dir = dir_lower(fs, parent), temp = dir < 0 ? dir : lower_temp_dir(&fs->lower);
+	int dir = dir_lower(fs, parent), temp = dir < 0 ? dir : dir_temp(fs);
 
 	*t = (struct pack_temp){.fd = -1, .dir = -1};
 	if (dir >= 0 && (temp < 0 || fs->lower.sys->fstat(dir, &st) < 0 || st.st_dev != fs->lower.dev)) {
@@ -360,8 +360,10 @@ static int place(struct packing *k)
 	if (rc == 0 && fs->lower.sys->renameat2(k->temp.dir, k->temp.name, dir, k->packed.text, RENAME_NOREPLACE) < 0)
 		rc = -errno;
 	k->placed = rc == 0;
-	if (rc == 0)
+	if (rc == 0) {
+		lowernames_add(fs->nodes.lower, parent, k->packed.text);
 		dir_touch(fs, parent, true);
+	}
 	pack_leave(fs, parent);
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;

@@ -197,7 +197,7 @@ static void adopt_file(struct recovery *r, uint32_t parent, int updir, const cha
 	fs_node(fs, node)->flags |= NODE_UPPER;
 	/* New logs are tails of nothing. */
 	bool fresh_log = class_is_tail(cls) && !has_lower;
-	file_adopt(fs, slot, tail || fresh_log ? PLACE_TAIL : PLACE_WHOLE, flushed, fd);
+	file_adopt(fs, slot, tail || fresh_log ? PLACE_TAIL : PLACE_WHOLE, flushed, fd, now.st_size);
 	struct file *f = file_at(fs, slot);
 	if (written)
 		observe_adopt(fs, slot);

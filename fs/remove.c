@@ -111,10 +111,8 @@ static int unlink_both(struct clawfs *fs, uint32_t parent, const char *name, uin
 	}
 	CRASH_POINT("remove: upper");
 	if (upper && !lower) {
-		rc = upper_hide(&fs->upper, updir, name, hidden);
-		if (rc < 0)
-			return rc;
-		upper_discard(&fs->upper, hidden);
+		if (unlinkat(updir, name, 0) < 0)
+			return -errno;
 	} else if (upper && unlinkat(updir, name, 0) < 0 && upper_hide(&fs->upper, updir, name, hidden) < 0) {
 		log_error(fs->log, "%s is removed, but its copy in the upper could not be: %s", name, strerror(errno));
 	}
@@ -172,7 +170,7 @@ int fs_unlink(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 
 	if (rc < 0)
 		return rc;
-	pthread_rwlock_wrlock(&fs->tree);
+	underway_lock(fs, parent, name);
 	uint32_t known = node_find(&fs->nodes, parent, name);
 	bool was_view = known && view_is(fs, known);
 	rc = name_unlink(fs, parent, name, who.pid);

@@ -1,9 +1,10 @@
 /* rename(2). One case is the reason for all this: a file that is in RAM only
  * (`sessions.json.PID.UUID.tmp`) takes a name of a cached class, which is one
- * rename in the upper and nothing on the lower. Everything else first brings
+ * rename in the upper and nothing on the lower (renameram.c). Everything else first brings
  * what it touches onto the lower and then renames there. */
 #include "fs/names.h"
 #include "fs/observe.h"
+#include "fs/renameimpl.h"
 #include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -12,15 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-struct rename {
-	uint32_t parent, new_parent;
-	const char *name, *new_name;
-	unsigned flags;
-	uint32_t src, dst; /* dst 0: the new name is free */
-	uint32_t view;	   /* one of them that must be brought back to life first; 0 */
-	msec_t now;
-};
 
 static int rename_resolve(struct clawfs *fs, struct rename *r)
 {
@@ -55,8 +47,7 @@ static int rename_resolve(struct clawfs *fs, struct rename *r)
 	return 0;
 }
 
-/* Says what is about to happen; `ino` of the source on the side of the decisive step. */
-static void intend(struct clawfs *fs, const struct rename *r, bool lower, uint64_t ino, int cls)
+void rename_intend(struct clawfs *fs, const struct rename *r, bool lower, uint64_t ino, int cls)
 {
 	struct intent intent = {
 		.op = INTENT_RENAME,
@@ -75,141 +66,11 @@ static void intend(struct clawfs *fs, const struct rename *r, bool lower, uint64
 	intent_begin(fs, &intent);
 }
 
-/* The same for what is in RAM only. */
-static int intend_upper(struct clawfs *fs, const struct rename *r, int updir, int cls)
-{
-	struct stat st;
-
-	if (fstatat(updir, r->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	intend(fs, r, false, st.st_ino, cls);
-	return 0;
-}
-
-static void touch_parents(struct clawfs *fs, const struct rename *r, bool lower)
+void rename_touch_parents(struct clawfs *fs, const struct rename *r, bool lower)
 {
 	dir_touch(fs, r->parent, lower);
 	if (r->new_parent != r->parent)
 		dir_touch(fs, r->new_parent, lower);
-}
-
-/* --- in RAM -------------------------------------------------------------- */
-
-/* Whether the fast path applies: the class of the new name, or CLASS_THROUGH
- * when not. */
-static enum policy_class ram_class(struct clawfs *fs, const struct rename *r)
-{
-	const struct node *src = fs_node(fs, r->src);
-
-	if (r->flags & RENAME_EXCHANGE || !S_ISREG(src->type) || !(src->flags & NODE_UPPER) || src->flags & NODE_LOWER)
-		return CLASS_THROUGH;
-	/* The old file of several names would be hidden under all of them. */
-	if (r->dst && name_at(&fs->nodes, fs_node(fs, r->dst)->name)->sibling)
-		return CLASS_THROUGH;
-	enum policy_class cls = file_classify(fs, r->new_parent, r->new_name);
-	/* A log in the upper is a tail of the lower's file of its name, to
-	 * recovery too: it cannot hide another file. */
-	if (class_is_tail(cls) && r->dst && fs_node(fs, r->dst)->flags & NODE_LOWER)
-		return CLASS_THROUGH;
-	return class_is_cached(cls) ? cls : CLASS_THROUGH;
-}
-
-static int rename_in_ram(struct clawfs *fs, const struct rename *r, enum policy_class cls)
-{
-	struct nodes *ns = &fs->nodes;
-	struct node *src = fs_node(fs, r->src);
-	struct node *dst = r->dst ? fs_node(fs, r->dst) : NULL;
-	uint32_t slot = file_peek(fs, r->src), old_slot = r->dst ? file_peek(fs, r->dst) : 0;
-	int rc = 0;
-
-	if (old_slot)
-		rc = file_orphan_prepare(fs, old_slot);
-	int updir = dir_upper(fs, r->parent), new_updir = dir_upper(fs, r->new_parent);
-	if (rc == 0 && (updir < 0 || new_updir < 0))
-		rc = updir < 0 ? updir : new_updir;
-	if (rc < 0)
-		goto out;
-	if (dst)
-		node_anchor(fs, r->dst);
-	rc = intend_upper(fs, r, updir, (int)cls);
-	if (rc < 0)
-		goto out;
-	/* Everything that can fail, before anything that cannot be undone. */
-	node_ram_remove(ns, r->src);
-	rc = node_name_move(ns, r->src, r->parent, r->name, r->new_parent, r->new_name);
-	if (rc == 0 && renameat(updir, r->name, new_updir, r->new_name) < 0) {
-		rc = -errno;
-		node_name_move(ns, r->src, r->new_parent, r->new_name, r->parent, r->name);
-	}
-	if (rc < 0) {
-		node_ram_add(ns, r->src);
-		goto out;
-	}
-	bool hides = dst && dst->flags & NODE_LOWER;
-	if (hides)
-		src->flags |= NODE_LOWER;
-	else
-		node_ram_add(ns, r->src);
-	if (dst)
-		src->lineage = dst->lineage;
-	file_reclass(fs, slot, cls);
-	struct file *f = file_at(fs, slot);
-	pthread_mutex_lock(&fs->sched.lock);
-	if (f->policy.cls != cls)
-		stats_app_move(fs->stats, r->now, f->policy.cls, cls, f->app_writes, f->app_bytes);
-	policy_file_replace(&f->policy, cls, old_slot ? &file_at(fs, old_slot)->policy : NULL, r->now);
-	f->saves = 1 + (old_slot ? file_at(fs, old_slot)->saves : 0);
-	sched_update(fs, slot, f);
-	pthread_mutex_unlock(&fs->sched.lock);
-	touch_parents(fs, r, false);
-	/* It still has its name: of two with the same, ours is the newer. */
-	if (dst)
-		name_gone(fs, r->dst, r->new_parent, r->new_name, hides);
-	clawfs_check(fs, r->src);
-out:
-	intent_end(fs, rc, 0);
-	if (old_slot)
-		file_put(fs, old_slot);
-	file_put(fs, slot);
-	return rc;
-}
-
-/* A directory in RAM that stays there. True when it was handled. */
-static bool rename_ram_dir(struct clawfs *fs, const struct rename *r, int *rc)
-{
-	struct nodes *ns = &fs->nodes;
-	char path[PATH_MAX];
-
-	if (r->flags & RENAME_EXCHANGE || fs_node(fs, r->src)->flags & NODE_LOWER)
-		return false;
-	if (r->dst && fs_node(fs, r->dst)->flags & NODE_LOWER)
-		return false;
-	bool stays = !dir_on_lower(fs, r->new_parent);
-	if (!stays && S_ISDIR(fs_node(fs, r->src)->type) &&
-	    node_child_path(ns, r->new_parent, r->new_name, path, sizeof(path)) == 0)
-		stays = policy_classify_dir_volatile(&fs->config.rules, path);
-	if (!stays)
-		return false;
-	int updir = dir_upper(fs, r->parent), new_updir = dir_upper(fs, r->new_parent);
-	*rc = updir < 0 ? updir : new_updir < 0 ? new_updir : 0;
-	if (*rc == 0)
-		*rc = intend_upper(fs, r, updir, -1);
-	if (*rc < 0)
-		return true;
-	node_ram_remove(ns, r->src);
-	*rc = node_name_move(ns, r->src, r->parent, r->name, r->new_parent, r->new_name);
-	if (*rc == 0 && renameat(updir, r->name, new_updir, r->new_name) < 0) {
-		*rc = -errno;
-		node_name_move(ns, r->src, r->new_parent, r->new_name, r->parent, r->name);
-	}
-	node_ram_add(ns, r->src);
-	if (*rc == 0) {
-		if (r->dst)
-			name_gone(fs, r->dst, r->new_parent, r->new_name, false);
-		touch_parents(fs, r, false);
-	}
-	intent_end(fs, *rc, 0);
-	return true;
 }
 
 /* --- on the lower -------------------------------------------------------- */
@@ -413,7 +274,7 @@ static int rename_on_lower(struct clawfs *fs, const struct rename *r)
 	rc = mirrors.needed ? announce(fs, &mirrors) : 0;
 	if (rc < 0)
 		return rc;
-	intend(fs, r, true, fs_node(fs, r->src)->lower_ino, -1);
+	rename_intend(fs, r, true, fs_node(fs, r->src)->lower_ino, -1);
 	rc = node_name_move(ns, r->src, r->parent, r->name, r->new_parent, r->new_name);
 	if (rc == 0 && fs->lower.sys->renameat2(dir, r->name, new_dir, r->new_name, r->flags) < 0) {
 		rc = -errno;
@@ -432,7 +293,7 @@ static int rename_on_lower(struct clawfs *fs, const struct rename *r)
 			fs_node(fs, r->dst)->lineage = node_new_lineage(ns);
 			rename_reclass(fs, r->dst);
 		}
-		touch_parents(fs, r, true);
+		rename_touch_parents(fs, r, true);
 		clawfs_check(fs, r->src);
 	}
 	intent_end(fs, rc, 0);
@@ -458,7 +319,12 @@ static void drop_views(struct clawfs *fs, const struct rename *r)
 		life_walk_soon(fs, r->now);
 }
 
-/* One attempt; 1 when a file (`slot`, referenced) must be materialised first. */
+/* What one attempt may also come to. */
+enum {
+	RENAME_MATERIALISE = 1, /* a file (`slot`, referenced) must be materialised first */
+	RENAME_UNDERWAY,	/* a flush is bringing the new name to the lower */
+};
+
 static int rename_locked(struct clawfs *fs, struct rename *r, uint32_t *slot)
 {
 	int rc = rename_resolve(fs, r);
@@ -468,15 +334,19 @@ static int rename_locked(struct clawfs *fs, struct rename *r, uint32_t *slot)
 	r->view = view_is(fs, r->src) ? r->src : r->dst && view_is(fs, r->dst) ? r->dst : 0;
 	if (r->view)
 		return -VIEW_AGAIN;
-	enum policy_class cls = ram_class(fs, r);
-	if (cls != CLASS_THROUGH)
+	enum policy_class cls = rename_ram_class(fs, r);
+	bool underway = underway_is(fs, r->new_parent, r->new_name);
+	/* A flush that replaces the file finds ours in its place; one that makes a log there would not. */
+	if (cls != CLASS_THROUGH && !(underway && class_is_tail(cls)))
 		return rename_in_ram(fs, r, cls);
+	if (underway)
+		return RENAME_UNDERWAY;
 	if (rename_ram_dir(fs, r, &rc))
 		return rc;
 	rc = rename_prepare(fs, r, slot);
 	if (rc < 0)
 		return rc;
-	return *slot ? 1 : rename_on_lower(fs, r);
+	return *slot ? RENAME_MATERIALISE : rename_on_lower(fs, r);
 }
 
 int fs_rename(struct clawfs *fs, struct caller who, uint32_t parent, const char *name, uint32_t new_parent,
@@ -502,8 +372,10 @@ int fs_rename(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 		return rc;
 	for (int i = 0; i < TRIES; i++) {
 		uint32_t slot = 0;
-		pthread_rwlock_wrlock(&fs->tree);
+		underway_lock(fs, parent, name);
 		rc = rename_locked(fs, &r, &slot);
+		if (rc == RENAME_UNDERWAY)
+			underway_wait(fs);
 		if (rc == 0) {
 			drop_views(fs, &r);
 			db_name_changes(fs, parent, name, who.pid);
@@ -519,6 +391,8 @@ int fs_rename(struct clawfs *fs, struct caller who, uint32_t parent, const char 
 				return rc;
 			continue;
 		}
+		if (rc == RENAME_UNDERWAY)
+			continue;
 		if (!slot)
 			return rc;
 		rc = file_materialise(fs, slot, now);

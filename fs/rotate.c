@@ -264,6 +264,7 @@ static void book(struct clawfs *fs, struct rotation *r, int fd, msec_t now)
 	node_leave_lower(&fs->nodes, r->node);
 	n->flags &= ~(uint32_t)NODE_LOWER;
 	node_ram_add(&fs->nodes, r->node);
+	lowernames_add(fs->nodes.lower, r->parent, r->part.text);
 	dir_touch(fs, r->parent, true);
 	file_close_lower(f);
 	if (fd != f->fd_up) {

@@ -216,6 +216,7 @@ static void look_descriptors(struct clawfs *fs, uint32_t slot)
 	observe_revive(fs, slot);
 	f->filled &= f->place == PLACE_TAIL;
 	f->anywhere &= f->io == FILE_IO_UPPER && f->place == PLACE_WHOLE;
+	f->direct &= open;
 	if (f->place == PLACE_PACKED && open)
 		rc = view_open(fs, slot, false);
 	if (rc < 0)

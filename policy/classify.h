@@ -73,6 +73,9 @@ enum policy_class policy_classify(const struct policy_rules *rules, const char *
  * it says. */
 bool policy_classify_own(const struct policy_rules *rules, const char *path, enum policy_class *cls);
 
+/* Whether a name that is volatile is a lock's by the default rules: some bytes, written once. */
+bool policy_is_lock(const char *name);
+
 /* Whether a directory that is made at `path` lives in RAM only (a lock
  * directory, as the npm package proper-lockfile makes them): a user's rule
  * decides if one matches; else *.lock outside the default through directories.

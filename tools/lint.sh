@@ -23,7 +23,7 @@ case "$(clang-format --version)" in
 esac
 
 step 'policy/ imports memory and string functions only'
-allowed='^(bcmp|mem(cpy|cmp|chr|set|move|rchr)|str(len|cmp|ncmp|chr|rchr|nlen|casecmp|ncasecmp|cpy)|s?n?printf|snprintf|__(mem|str)[a-z]*_chk|__snprintf_chk|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|policy_[a-z_]*)$'
+allowed='^(bcmp|mem(cpy|cmp|chr|set|move|rchr|mem)|str(len|cmp|ncmp|chr|rchr|nlen|casecmp|ncasecmp|cpy)|s?n?printf|snprintf|__(mem|str)[a-z]*_chk|__snprintf_chk|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|policy_[a-z_]*)$'
 for object in "$build"/obj/policy/*.o; do
 	foreign=$(nm -u "$object" | awk '{print $2}' | grep -vE "$allowed" || true)
 	if [ -n "$foreign" ]; then

@@ -62,6 +62,17 @@ static void test_names(void **state)
 	assert_string_equal(policy_cause_name(CAUSE_COUNT), "unknown");
 }
 
+static void test_locks(void **state)
+{
+	assert_true(policy_is_lock("sessions.json.lock"));
+	assert_true(policy_is_lock("x.lock"));
+	assert_false(policy_is_lock(".lock"));
+	assert_false(policy_is_lock("lock"));
+	assert_false(policy_is_lock(""));
+	assert_false(policy_is_lock("x.lock.tmp"));
+	assert_false(policy_is_lock("xlock"));
+}
+
 /* The files of APPLICATION-IO.md, one by one. */
 static void test_defaults(void **state)
 {
@@ -489,6 +500,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_locks),
 		cmocka_unit_test(test_own_rules_come_first),
 		cmocka_unit_test(test_directories),
 		cmocka_unit_test(test_globs),
