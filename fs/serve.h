@@ -10,9 +10,15 @@
  * So one thread, the *leader*, reads the device and serves what it has read
  * itself. A second one, the *deputy*, takes its place when a request takes long:
  * at once when the leader says that it will wait (serve_waits), else after
- * 20 ms, which a timer tells it that is set only while a request is
- * served. Who lost the lead finishes its request and becomes a spare. Idle,
- * nobody wakes up. */
+ * 20 ms, which a timer tells it that runs until nothing was asked for 100 ms.
+ * Who lost the lead finishes its request and becomes a spare. Idle,
+ * nobody wakes up.
+ *
+ * A leader that finds itself on another core than the program it serves (steer.h)
+ * appoints a spare, its *heir*, that may run on that core only: so a
+ * RELEASE cannot draw it away from the program, and the program's own sleep is
+ * what lets it run. A core kept busy by a third delays it as it delays the
+ * program. Measured: a session save 2.3 ms and 1.0, a log append 160 us and 55. */
 #ifndef CLAWFS_SERVE_H
 #define CLAWFS_SERVE_H
 
