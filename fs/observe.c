@@ -323,14 +323,12 @@ void observe_stop(struct clawfs *fs)
 
 /* --- which files --------------------------------------------------------- */
 
-void observe_begin(struct clawfs *fs, uint32_t slot, msec_t now)
+void observe_begin(struct clawfs *fs, uint32_t slot, const struct stat *st, msec_t now)
 {
 	struct file *f = file_at(fs, slot);
-	struct stat st = {0};
 
-	fstat(f->fd_up, &st);
-	f->seen.size = st.st_size;
-	f->seen.mtime = st.st_mtim;
+	f->seen.size = st->st_size;
+	f->seen.mtime = st->st_mtim;
 	f->seen.at = now;
 	__atomic_add_fetch(&fs->observer.files, 1, __ATOMIC_ACQ_REL);
 	arm(&fs->observer, TICK_MS);

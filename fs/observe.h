@@ -26,6 +26,7 @@
 
 struct clawfs;
 struct file;
+struct stat;
 
 struct observer {
 	pthread_t thread;
@@ -39,8 +40,9 @@ struct observer {
 int observe_start(struct clawfs *fs);
 void observe_stop(struct clawfs *fs);
 
-/* The first handle has got the kernel's id of the upper file; the last one is closed. File lock held for writing. */
-void observe_begin(struct clawfs *fs, uint32_t slot, msec_t now);
+/* The first handle has got the kernel's id of the upper file, which is as `st` says; the last one is closed. File lock
+ * held for writing. */
+void observe_begin(struct clawfs *fs, uint32_t slot, const struct stat *st, msec_t now);
 void observe_end(struct clawfs *fs, struct file *f);
 
 /* In a worker that takes over: the file's state is what the one before has left. */

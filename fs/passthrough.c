@@ -134,23 +134,23 @@ static bool passthrough_wanted(struct clawfs *fs, const struct file *f, int fd, 
 /* A reader that joins makes the upper hold all of it. */
 #define UPPER_LOG_MAX (16 << 20)
 
-/* Whether a file's first handle is to be passed through to the upper. Tree lock and file lock held. */
-static bool upper_wanted(struct clawfs *fs, const struct file *f, int flags)
+/* Whether a file's first handle is to be passed through to the upper; `st` is what it is now. Tree lock and file lock
+ * held. */
+static bool upper_wanted(struct clawfs *fs, const struct file *f, int flags, struct stat *st)
 {
 	const int want = O_WRONLY | O_APPEND;
-	struct stat st;
 
 	if (!__atomic_load_n(&fs->passthrough.active, __ATOMIC_ACQUIRE))
 		return false;
 	/* Its writer does not ask us either. */
 	if (f->foreign)
-		return true;
+		return fstat(f->fd_up, st) == 0;
 	if (f->place == PLACE_PACKED || f->through || f->orphan || !class_is_tail(f->cls) ||
 	    (flags & (O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC | O_DIRECT)) != want)
 		return false;
-	if (fs->lower.sys->fstat(f->place == PLACE_LOWER ? f->fd_rd : f->fd_up, &st) < 0)
+	if (fs->lower.sys->fstat(f->place == PLACE_LOWER ? f->fd_rd : f->fd_up, st) < 0)
 		return false;
-	if (killpriv_has(st.st_mode) || st.st_size > UPPER_LOG_MAX || st.st_size > CONFIG(fs, file_max))
+	if (killpriv_has(st->st_mode) || st->st_size > UPPER_LOG_MAX || st->st_size > CONFIG(fs, file_max))
 		return false;
 	/* Who cannot be made to wait for RAM is not let in when it is short (P11). */
 	pthread_mutex_lock(&fs->sched.lock);
@@ -159,8 +159,8 @@ static bool upper_wanted(struct clawfs *fs, const struct file *f, int flags)
 	return room;
 }
 
-/* The first handle of a file whose place is the upper. File lock held for writing. */
-static void upper_begin(struct clawfs *fs, uint32_t slot)
+/* The first handle of a file whose place is the upper, which is as `st` says. File lock held for writing. */
+static void upper_begin(struct clawfs *fs, uint32_t slot, const struct stat *st)
 {
 	struct file *f = file_at(fs, slot);
 
@@ -172,7 +172,7 @@ static void upper_begin(struct clawfs *fs, uint32_t slot)
 	f->backing = f->seen.backing;
 	pthread_mutex_unlock(&fs->attach);
 	f->io = FILE_IO_UPPER;
-	observe_begin(fs, slot, clock_now());
+	observe_begin(fs, slot, st, clock_now());
 }
 
 /* What a further handle needs of the upper file: who may read, or map, all of it; and who may write anywhere, a whole
@@ -203,15 +203,20 @@ static bool decide(struct clawfs *fs, uint32_t slot, int flags, bool may_raise)
 {
 	struct file *f = file_at(fs, slot);
 	int fd = f->fd_rd >= 0 ? f->fd_rd : f->fd_wr;
+	struct stat st;
 	int id = 0;
 
-	if (upper_wanted(fs, f, flags)) {
-		if (f->place == PLACE_LOWER && !may_raise)
+	if (upper_wanted(fs, f, flags, &st)) {
+		bool raise = f->place == PLACE_LOWER;
+		if (raise && !may_raise)
 			return true;
-		if (f->place == PLACE_LOWER && file_raise(fs, slot, true, false, false) < 0)
+		int rc = raise ? file_raise(fs, slot, true, false, false) : 0;
+		if (rc == 0 && raise && fstat(f->fd_up, &st) < 0)
+			rc = -errno;
+		if (rc == 0)
+			upper_begin(fs, slot, &st);
+		else
 			log_warn(fs->log, "cannot bring a log into the upper; its writers are served by the daemon");
-		if (f->place != PLACE_LOWER)
-			upper_begin(fs, slot);
 	}
 	if (f->io != FILE_IO_NONE)
 		return false;
