@@ -421,7 +421,8 @@ const char *file_check(struct clawfs *fs, uint32_t slot)
 	    : f->io == FILE_IO_UPPER ? f->place == PLACE_LOWER || f->backing <= 0 || f->backing != f->seen.backing
 				     : f->backing != 0)
 		return "F6";
-	if (f->filled && f->place != PLACE_TAIL)
+	if ((f->filled && f->place != PLACE_TAIL) ||
+	    (f->anywhere && (f->io != FILE_IO_UPPER || f->place != PLACE_WHOLE)))
 		return "F8";
 	return NULL;
 }

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -99,6 +100,9 @@ int lower_init(struct lower *l, const char *path, const struct lower_calls *sys)
 	}
 	l->dev = st.st_dev;
 	l->ino = st.st_ino;
+	struct statfs fs;
+	if (fstatfs(l->root, &fs) == 0)
+		memcpy(&l->fsid, &fs.f_fsid, sizeof(l->fsid));
 	return 0;
 }
 

@@ -64,6 +64,7 @@ struct lower {
 	int temp; /* directory of files that replace others, "TEMP_DIR" below the root; -1 not yet made */
 	dev_t dev;
 	ino_t ino;
+	uint64_t fsid;	 /* statfs(2)'s f_fsid: of another card in the same slot it is another; 0: none */
 	bool privileged; /* euid 0: files are created as the caller */
 	const struct lower_calls *sys;
 };

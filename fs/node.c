@@ -299,6 +299,15 @@ void node_make_foreign(struct nodes *ns, uint32_t node)
 	*bucket = node;
 }
 
+void node_unhash_ino(struct nodes *ns, uint32_t node)
+{
+	uint32_t *p = &ns->ino_hash[hash_ino(node_at(ns, node)->ino)];
+
+	while (*p != node)
+		p = &node_at(ns, *p)->by_ino;
+	*p = node_at(ns, node)->by_ino;
+}
+
 void node_set_ino(struct nodes *ns, uint32_t node)
 {
 	node_at(ns, node)->ino = ns->next->ino++;
@@ -401,75 +410,6 @@ void node_ram_remove(struct nodes *ns, uint32_t node)
 	n->ram_next = n->ram_prev = 0;
 	if (S_ISDIR(n->type))
 		parent->ram_dirs--;
-}
-
-/* --- life ---------------------------------------------------------------- */
-
-uint32_t node_new(struct nodes *ns, mode_t type)
-{
-	uint32_t node = shm_table_alloc(ns->table);
-
-	if (node) {
-		struct node *n = node_at(ns, node);
-		n->lower_fd = n->upper_fd = -1;
-		/* Last: to a successor a record without type is none. */
-		__atomic_store_n(&n->type, type & S_IFMT, __ATOMIC_RELEASE);
-	}
-	return node;
-}
-
-void node_close_fd(struct nodes *ns, int32_t *fd)
-{
-	int old = *fd;
-
-	if (old < 0)
-		return;
-	__atomic_store_n(fd, -1, __ATOMIC_RELEASE);
-	close(old);
-	ns->dirfds--;
-}
-
-static bool node_is_needed(const struct node *n, uint32_t node)
-{
-	if (node < NODE_FIRST || n->nlookup || n->children || n->file)
-		return true;
-	/* What the lower alone would not say again: content and times in RAM,
-	 * a number that the lower does not know. */
-	if (n->flags & NODE_ORPHAN)
-		return false;
-	return n->db || n->flags & (NODE_UPPER | NODE_TIMES) || (n->flags & NODE_FOREIGN && !(n->flags & NODE_PACKED));
-}
-
-void node_reap(struct nodes *ns, uint32_t node)
-{
-	while (node) {
-		struct node *n = node_at(ns, node);
-		if (node_is_needed(n, node))
-			return;
-		uint32_t parent = node_parent(ns, node);
-		node_unset_own(ns, node);
-		if (n->flags & NODE_FOREIGN) {
-			uint32_t *p = &ns->ino_hash[hash_ino(n->ino)];
-			while (*p != node)
-				p = &node_at(ns, *p)->by_ino;
-			*p = n->by_ino;
-		}
-		while (n->name) {
-			const struct name *name = name_at(ns, n->name);
-			uint32_t other = name->parent;
-			node_name_remove(ns, node, other, name->text);
-			/* A hard link's other directory may now be free too. */
-			if (other != parent)
-				node_reap(ns, other);
-		}
-		if (S_ISDIR(n->type))
-			lowernames_forget(ns->lower, node);
-		/* nodes_fini looks at free records too. */
-		node_close_fd(ns, &n->lower_fd);
-		node_close_fd(ns, &n->upper_fd);
-		shm_table_free(ns->table, node);
-		node = parent;
-	}
 }
 
 const char *node_check(const struct nodes *ns, uint32_t node)

@@ -156,6 +156,15 @@ bool node_is_below(const struct nodes *ns, uint32_t node, uint32_t dir);
  * the upper nor anything open needs it. */
 void node_reap(struct nodes *ns, uint32_t node);
 
+/* The same; what the nodes had open is the caller's to close, when it holds no lock (what does not fit is closed at
+ * once): the last descriptor of a file that was unlinked frees its blocks, and that waits for the card. */
+#define LATE_FDS 8
+struct late_fds {
+	int fd[LATE_FDS];
+	unsigned count;
+};
+void node_reap_late(struct nodes *ns, uint32_t node, struct late_fds *late);
+
 /* A name that a change of names was about when its process died. */
 struct name_drop {
 	uint32_t parent;

@@ -1,4 +1,4 @@
-/* What node.c and noderevive.c share. For nobody else. */
+/* What node.c, nodelife.c and noderevive.c share. For nobody else. */
 #ifndef CLAWFS_NODEIMPL_H
 #define CLAWFS_NODEIMPL_H
 
@@ -16,5 +16,7 @@ void name_link(struct nodes *ns, uint32_t ref);
 /* Puts a node with OWN, and one whose `ino` the lower did not give, into theirs; the second sets FOREIGN. */
 void node_hash_lower(struct nodes *ns, uint32_t node);
 void node_make_foreign(struct nodes *ns, uint32_t node);
+/* Takes it from the second. */
+void node_unhash_ino(struct nodes *ns, uint32_t node);
 
 #endif

@@ -52,7 +52,7 @@ static int recover(struct clawfs *fs, const char *upper, struct offline_done *do
 		lower_fini(&fs->lower);
 		return rc == -EWOULDBLOCK ? -EBUSY : rc;
 	}
-	rc = upper_open(&fs->upper, upper, fs->lower.dev, fs->lower.ino, why, why_size);
+	rc = upper_open(&fs->upper, upper, &fs->lower, why, why_size);
 	if (rc < 0) {
 		lower_fini(&fs->lower);
 		return rc;

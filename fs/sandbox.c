@@ -84,9 +84,9 @@ static const char *const common[] = {
 	"brk", "munmap", "mremap", "madvise", "futex", "futex_time64", "exit", "exit_group", "rt_sigaction",
 	"rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall", "clock_gettime", "clock_gettime64",
 	"clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "getrandom", "rseq", "set_robust_list",
-	"set_tid_address", "sched_yield", "sched_getaffinity", "sched_setaffinity", "getpid", "getppid", "gettid", "tgkill", "getuid",
-	"geteuid", "getgid", "getegid", "uname", "sysinfo", "membarrier", "getrusage", "poll", "ppoll", "capget",
-	"umask",
+	"set_tid_address", "sched_yield", "sched_getaffinity", "sched_setaffinity", "getpid", "getppid", "gettid",
+	"tgkill", "getuid", "geteuid", "getgid", "getegid", "uname", "sysinfo", "membarrier", "getrusage", "poll",
+	"ppoll", "capget", "umask",
 	/* Files by descriptor, and names relative to a directory's. */
 	"read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "close", "close_range", "dup",
 	"dup2", "dup3", "fcntl", "fcntl64", "lseek", "_llseek", "fstat", "fstat64", "newfstatat", "fstatat64", "stat",
@@ -312,9 +312,11 @@ static int add_spawner(scmp_filter_ctx ctx)
 
 	if (rc == 0)
 		rc = add(ctx, SCMP_ACT_ALLOW, "prctl");
-	/* A steward, which begins here, has a list of its own. */
+	/* What begins here has a list of its own. */
 	if (rc == 0)
 		rc = add(ctx, SCMP_ACT_ALLOW, "seccomp");
+	if (rc == 0)
+		rc = add(ctx, SCMP_ACT_ALLOW, "setxattr");
 	if (rc == 0)
 		rc = add(ctx, SCMP_ACT_ALLOW, "capset");
 	return rc;
@@ -333,6 +335,8 @@ static int fill(scmp_filter_ctx ctx, enum sandbox_role role)
 		rc = add_worker(ctx);
 	if (rc == 0 && role == SANDBOX_SPAWNER)
 		rc = add_spawner(ctx);
+	if (rc == 0 && role == SANDBOX_HOLD)
+		rc = add(ctx, SCMP_ACT_ALLOW, "setxattr");
 	for (const char *const *name = attacks; rc == 0 && !is_set("strict") && *name; name++)
 		if (role != SANDBOX_SPAWNER || strcmp(*name, "seccomp") != 0)
 			rc = add(ctx, SCMP_ACT_KILL_PROCESS, *name);

@@ -146,7 +146,7 @@ static int run(struct clawfs *fs, const struct options *opt)
 			rc == -EBUSY ? "already mounted by another clawfs; unmount that first" : strerror(-rc));
 		goto out_lower;
 	}
-	rc = upper_open(&fs->upper, fs->config.upper, fs->lower.dev, fs->lower.ino, why, sizeof(why));
+	rc = upper_open(&fs->upper, fs->config.upper, &fs->lower, why, sizeof(why));
 	if (rc < 0) {
 		fprintf(stderr, "clawfs: %s\n", why);
 		goto out_lower;

@@ -246,7 +246,7 @@ static int close_up(struct supervisor *s)
 
 	worker_forget(fs);
 	/* Its descriptors may be closed already: by its name, if it is still there. */
-	if (!stays && upper_open(&fs->upper, fs->config.upper, fs->lower.dev, fs->lower.ino, why, sizeof(why)) == 0)
+	if (!stays && upper_open(&fs->upper, fs->config.upper, &fs->lower, why, sizeof(why)) == 0)
 		upper_close(&fs->upper, true);
 	return status;
 }

@@ -1,4 +1,5 @@
 #include "fs/upper.h"
+#include "fs/lower.h"
 #include "fs/private.h"
 #include <dirent.h>
 #include <errno.h>
@@ -80,9 +81,15 @@ static int check_foreign(int dirfd, const char *path, char *why, size_t why_size
 	return rc;
 }
 
+static void owner_name(const struct lower *lower, char between, char *name, size_t size)
+{
+	snprintf(name, size, "%llx%c%llx%c%llx", (unsigned long long)lower->dev, between,
+		 (unsigned long long)lower->ino, between, (unsigned long long)lower->fsid);
+}
+
 /* One mount at a time, and always of the same lower (P10): what is found here
  * goes nowhere else. */
-static int claim(struct upper *u, dev_t dev, ino_t ino, char *why, size_t why_size)
+static int claim(struct upper *u, const struct lower *lower, char *why, size_t why_size)
 {
 	char mine[64], theirs[64] = "";
 
@@ -91,7 +98,7 @@ static int claim(struct upper *u, dev_t dev, ino_t ino, char *why, size_t why_si
 			 u->path);
 		return -EBUSY;
 	}
-	snprintf(mine, sizeof(mine), "%llx:%llx", (unsigned long long)dev, (unsigned long long)ino);
+	owner_name(lower, ':', mine, sizeof(mine));
 	int fd = openat(u->dir, "lower", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	ssize_t n = fd < 0 ? -1 : pread(fd, theirs, sizeof(theirs) - 1, 0);
 	int rc = 0;
@@ -163,7 +170,7 @@ void upper_empty_work(struct upper *u)
 	remove_below(fd);
 }
 
-int upper_open(struct upper *u, const char *path, dev_t dev, ino_t ino, char *why, size_t why_size)
+int upper_open(struct upper *u, const char *path, const struct lower *lower, char *why, size_t why_size)
 {
 	*u = (struct upper){.dir = -1, .tree = -1, .work = -1, .before = -1};
 	if (*path) {
@@ -173,11 +180,11 @@ int upper_open(struct upper *u, const char *path, dev_t dev, ino_t ino, char *wh
 		snprintf(u->path, sizeof(u->path), "%s", real ? real : path);
 		free(real);
 	} else {
-		char base[64], name[40];
+		char base[64], name[64];
 		int fd = open_base(base, sizeof(base), why, why_size);
 		if (fd < 0)
 			return fd;
-		snprintf(name, sizeof(name), "%llx-%llx", (unsigned long long)dev, (unsigned long long)ino);
+		owner_name(lower, '-', name, sizeof(name));
 		snprintf(u->path, sizeof(u->path), "%s/%s", base, name);
 		u->dir = open_private(fd, name, &u->based, why, why_size);
 		u->based = true;
@@ -199,7 +206,7 @@ int upper_open(struct upper *u, const char *path, dev_t dev, ino_t ino, char *wh
 		if (*fds[i] < 0)
 			goto err;
 	}
-	bad = claim(u, dev, ino, why, why_size);
+	bad = claim(u, lower, why, why_size);
 	if (bad < 0) {
 		upper_close(u, false);
 		return bad;

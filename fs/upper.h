@@ -10,7 +10,7 @@
  *   before/ while a file of tree/ is being rewritten, under its inode number: its last complete version, or
  *           a symlink when that is on the lower; for a log's tail, a symlink after a sync that failed
  *   intent  a directory rename, or the rotation of a log, in progress (upper_intent_*)
- *   lower   device and inode of the lower it belongs to
+ *   lower   device, inode and file system (fsid) of the lower it belongs to
  *
  * Mode 0700, the daemon's own (P10), locked with flock(2) while it is used. */
 #ifndef CLAWFS_UPPER_H
@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
+
+struct lower;
 
 struct upper {
 	char path[4096];
@@ -32,13 +34,13 @@ struct upper {
 	bool based; /* it lies in a directory of ours that holds several */
 };
 
-/* Finds or makes the upper for the lower directory `dev`:`ino`. `path` ""
+/* Finds or makes the upper for the lower. `path` ""
  * chooses /run/clawfs (root, where /run is RAM) or /dev/shm/clawfs-UID, and
- * below it a directory named by device and inode, so that the next mount of
- * the same lower finds it; otherwise `path` itself is the directory.
- * 0, or a negative errno with the reason and the remedy in `why`: not a RAM
- * file system, not ours, not creatable. */
-int upper_open(struct upper *upper, const char *path, dev_t dev, ino_t ino, char *why, size_t why_size);
+ * below it a directory named by the lower's device, inode and file system, so that the next mount of
+ * the same lower finds it, and that of another card in the same slot does not (P10); otherwise `path` itself is the
+ * directory. 0, or a negative errno with the reason and the remedy in `why`: not a RAM file system, not ours, not
+ * creatable. */
+int upper_open(struct upper *upper, const char *path, const struct lower *lower, char *why, size_t why_size);
 
 /* Closes; when `remove`, first removes the tree with all that is in it, and
  * the directory unless it was there before. */
@@ -92,6 +94,7 @@ struct upper_intent {
 	 * log's own. */
 	uint64_t cut;
 	uint64_t cut_after; /* what file->cut is then (file.h) */
+	bool in_place;	    /* the log keeps its upper file (rotate.h) */
 };
 /* 0 or a negative errno. */
 int upper_intent_set(struct upper *upper, const struct upper_intent *intent);

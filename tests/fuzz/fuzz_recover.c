@@ -223,7 +223,7 @@ static void take_over(const struct expected *expected)
 	fs->live_fd = -1;
 	if (lower_init(&fs->lower, lower, lower_calls_default()) < 0)
 		abort();
-	int rc = upper_open(&fs->upper, upper, fs->lower.dev, fs->lower.ino, why, sizeof(why));
+	int rc = upper_open(&fs->upper, upper, &fs->lower, why, sizeof(why));
 	NEED(rc == 0);
 	NEED(clawfs_init(fs, clock_now()) == 0);
 	lower_temp_remove(&fs->lower);

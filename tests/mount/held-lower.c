@@ -14,7 +14,17 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { CREATE = 'c', RENAME = 'r', TIMES = 't', DIR_TIMES = 'T', SYNC = 's', DIR_SYNC = 'd', REMOVE = 'u', LOOK = 'l' };
+enum {
+	CREATE = 'c',
+	RENAME = 'r',
+	TIMES = 't',
+	DIR_TIMES = 'T',
+	SYNC = 's',
+	DIR_SYNC = 'd',
+	REMOVE = 'u',
+	LOOK = 'l',
+	FREE = 'x'
+};
 
 static char *page;
 static unsigned long dev;
@@ -81,6 +91,17 @@ int fstatat64(int dir, const char *name, struct stat64 *st, int flags)
 	NEXT(fstatat64);
 	hold(LOOK, dir);
 	return next(dir, name, st, flags);
+}
+
+/* Which frees the blocks of a file that has no name. */
+int close(int fd)
+{
+	struct stat st;
+	NEXT(close);
+
+	if (page && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 0)
+		hold(FREE, fd);
+	return next(fd);
 }
 
 int fdatasync(int fd)
