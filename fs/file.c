@@ -331,7 +331,7 @@ void file_rewrite_end(struct clawfs *fs, struct handle *h, msec_t now)
  * writing. */
 static void give_last_page(struct clawfs *fs, struct file *f)
 {
-	char page[1 << 16];
+	char page[16384];
 	off_t size = file_fd_size(f->fd_up), start = size & ~((off_t)getpagesize() - 1);
 
 	f->ragged = false;
@@ -421,7 +421,8 @@ const char *file_check(struct clawfs *fs, uint32_t slot)
 	    : f->io == FILE_IO_UPPER ? f->place == PLACE_LOWER || f->backing <= 0 || f->backing != f->seen.backing
 				     : f->backing != 0)
 		return "F6";
-	if (f->filled && f->place != PLACE_TAIL)
+	if ((f->filled && f->place != PLACE_TAIL) ||
+	    (f->anywhere && (f->io != FILE_IO_UPPER || f->place != PLACE_WHOLE)))
 		return "F8";
 	return NULL;
 }

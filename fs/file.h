@@ -16,7 +16,7 @@
  *   F5 `through` and policy CLEAN: place LOWER
  *   F6 FILE_IO_PASSED: `through`, place LOWER, backing > 0; FILE_IO_UPPER: place not LOWER, backing > 0,
  *      and fd_up stays the file it is until the last handle is closed; else backing == 0
- *   F8 `filled`: place TAIL; the pages before `flushed` lie in the upper too
+ *   F8 `filled`: place TAIL; the pages before `flushed` lie in the upper too. `anywhere`: FILE_IO_UPPER, place WHOLE
  *   F7 PACKED: policy CLEAN, writers == 0, and readers > 0 implies an open view
  *
  * Transitions: file_raise (LOWER -> TAIL, WHOLE) on the first write of a
@@ -80,6 +80,7 @@ struct file {
 	int fd_wr;		       /* on the lower; -1 */
 	int fd_up;		       /* in the upper; -1 */
 	bool filled;		       /* what was flushed of a tail is in the upper too */
+	bool anywhere;		       /* FILE_IO_UPPER: a handle may have it written elsewhere than at its end */
 	bool foreign; /* a program that outlived its mount still writes the upper file; see observe.h */
 	off_t flushed;
 	uint64_t marked;     /* inode of fd_up while before/ has a mark for it (a rewrite, or distrust of a tail); 0 */

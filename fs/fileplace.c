@@ -312,10 +312,11 @@ void file_settle(struct clawfs *fs, uint32_t slot)
 	if ((written && !f->through && !tight) || f->io == FILE_IO_UPPER || observe_is_foreign(f)) {
 		/* While it is open for writing the upper is its place; what
 		 * the lower has need not be held twice. */
-		if (class_is_tail(f->cls) && f->place == PLACE_WHOLE &&
+		if (class_is_tail(f->cls) && f->place == PLACE_WHOLE && !f->anywhere &&
 		    file_open_lower(fs, f, true, false, true) == 0) {
 			/* In this order: a successor believes the place. */
 			f->flushed = file_fd_size(f->fd_up);
+			f->filled = true;
 			__atomic_store_n(&f->place, PLACE_TAIL, __ATOMIC_RELEASE);
 		}
 		if (f->place == PLACE_TAIL)

@@ -44,6 +44,8 @@ int clawfs_init(struct clawfs *fs, msec_t now)
 	pthread_mutex_init(&fs->temp, NULL);
 	underway_init(&fs->underway);
 	inval_init(fs);
+	spawner_init(&fs->spawner);
+	holds_init(&fs->holds);
 	fs->dirfds_max = raise_fd_limit();
 	fs->blockdev_known = blockdev_read(fs->lower.dev, &fs->blockdev);
 	fs->stats = stats_create(now, fs->lower.dev);
@@ -85,6 +87,7 @@ static void free_open(struct clawfs *fs)
 
 void clawfs_fini(struct clawfs *fs)
 {
+	holds_fini(&fs->holds);
 	steward_destroy(fs);
 	dbs_fini(fs);
 	life_fini(fs);
@@ -99,6 +102,7 @@ void clawfs_fini(struct clawfs *fs)
 	fs->handles = fs->files = NULL;
 	fs->stats = NULL;
 	inval_fini(fs);
+	spawner_fini(&fs->spawner);
 	underway_fini(&fs->underway);
 	pthread_mutex_destroy(&fs->temp);
 	pthread_mutex_destroy(&fs->dirfd);

@@ -29,6 +29,7 @@
 #include "fs/fdset.h"
 #include "fs/file.h"
 #include "fs/handle.h"
+#include "fs/hold.h"
 #include "fs/inval.h"
 #include "fs/life.h"
 #include "fs/log.h"
@@ -38,6 +39,7 @@
 #include "fs/passthrough.h"
 #include "fs/sched.h"
 #include "fs/shared.h"
+#include "fs/spawner.h"
 #include "fs/stats.h"
 #include "fs/underway.h"
 #include "fs/upper.h"
@@ -81,6 +83,8 @@ struct clawfs {
 	bool blockdev_known;
 	struct device device;
 	struct observer observer;
+	struct spawner spawner;
+	struct holds holds;
 	struct fdset kept;     /* descriptors that are the supervisor's */
 	dev_t mount_dev;       /* st_dev of what is mounted; 0 before */
 	struct notify *notify; /* the worker's; NULL without a service manager */

@@ -3,7 +3,7 @@
 #include "fs/fstab.h"
 #include "fs/options.h"
 #include "fs/session.h"
-#include "fs/steward.h"
+#include "fs/spawner.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -57,10 +57,12 @@ static int run_helper(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	/* How the daemon starts its steward (steward.c); no option for people. */
+	/* How the daemon starts its helpers (spawner.c); no options for people. */
+	if (argc == 2 && strcmp(argv[1], "--spawner") == 0)
+		return spawner_main(HELPER_SOCK);
 	if (argc == 2 && strcmp(argv[1], "--steward") == 0)
-		return steward_child_main(STEWARD_SOCK);
-	if (argc == 2 && strcmp(argv[1], "--steward-spawner") == 0)
-		return steward_spawner_main(STEWARD_SOCK);
+		return helper_main(HELPER_STEWARD, HELPER_SOCK);
+	if (argc == 2 && strcmp(argv[1], "--hold") == 0)
+		return helper_main(HELPER_HOLD, HELPER_SOCK);
 	return argc > 0 && fstab_is_helper(argv[0]) ? run_helper(argc, argv) : run(argc, argv);
 }

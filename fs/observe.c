@@ -26,8 +26,8 @@ static void arm(struct observer *o, msec_t ms)
 
 /* --- looking ------------------------------------------------------------- */
 
-/* Of what was appended: how many lines, and whether one of them is urgent. */
-static struct policy_scan scan_new(struct clawfs *fs, int fd, off_t from, off_t to)
+/* Of what was appended: how many lines, and whether one of them is urgent. `last`: its last byte. */
+static struct policy_scan scan_new(struct clawfs *fs, int fd, off_t from, off_t to, char *last)
 {
 	struct policy_scan sum = {0};
 	char buf[16384];
@@ -44,6 +44,7 @@ static struct policy_scan scan_new(struct clawfs *fs, int fd, off_t from, off_t 
 		sum.lines += scan.lines;
 		sum.urgent |= scan.urgent;
 		from += (off_t)used;
+		*last = buf[used - 1];
 	}
 	return sum;
 }
@@ -62,8 +63,11 @@ bool observe_look(struct clawfs *fs, uint32_t slot, msec_t now)
 	if (changed) {
 		uint64_t bytes = grew ? (uint64_t)(st.st_size - seen->size) : 0;
 		struct policy_scan scan = {0};
-		if (grew && class_is_tail(f->cls))
-			scan = scan_new(fs, f->fd_up, seen->size, st.st_size);
+		if (grew && class_is_tail(f->cls)) {
+			char last = 0;
+			scan = scan_new(fs, f->fd_up, seen->size, st.st_size, &last);
+			policy_writers_saw(&f->written, true, last == '\n', 0);
+		}
 		f->version++;
 		pthread_mutex_lock(&fs->sched.lock);
 		file_account(fs, f, st.st_size);

@@ -301,6 +301,10 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
+	if (!is_virtual(ino) && strcmp(name, HOLD_ATTRIBUTE) == 0) {
+		reply_rc(req, hold_serve(req_fs(req), (uint32_t)ino));
+		return;
+	}
 	reply_rc(req, is_virtual(ino) ? -EPERM
 				      : fs_setxattr(req_fs(req), (uint32_t)ino, name, value, size, flags, clock_now()));
 }

@@ -28,117 +28,6 @@ struct fuse_backing_map {
 #ifndef FOPEN_PASSTHROUGH
 #define FOPEN_PASSTHROUGH (1 << 7)
 #endif
-#define INIT_KILLPRIV_V2 ((uint64_t)1 << 28)
-#define INIT_EXTENDED	 ((uint64_t)1 << 30)
-#define INIT_DIRECT_MMAP ((uint64_t)1 << 36)
-#define INIT_PASSTHROUGH ((uint64_t)1 << 37)
-/* The lower may be any file system but one that is itself stacked on another. */
-#define STACK_DEPTH 1
-
-/* --- the start of the session -------------------------------------------- */
-
-/* In the calling thread's effective set. */
-static bool has_capability(unsigned cap)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2];
-
-	return syscall(SYS_capget, &head, data) == 0 && data[cap / 32].effective & 1u << cap % 32;
-}
-
-static bool is_wanted(const struct clawfs *fs)
-{
-	return fs->config.passthrough == PASSTHROUGH_AUTO && has_capability(CAP_SYS_ADMIN);
-}
-
-/* The layouts are the kernel's and older ones are their beginnings (include/uapi/linux/fuse.h). */
-struct init_request {
-	struct fuse_in_header header;
-	uint32_t major, minor, max_readahead, flags, flags2;
-};
-
-struct init_reply {
-	uint32_t major, minor, max_readahead, flags;
-	uint16_t max_background, congestion_threshold;
-	uint32_t max_write, time_gran;
-	uint16_t max_pages, map_alignment;
-	uint32_t flags2, max_stack_depth;
-	uint32_t unused[6];
-};
-_Static_assert(sizeof(struct init_reply) == 64, "as the kernel's");
-
-void passthrough_saw_request(struct passthrough *p, const void *in, size_t len)
-{
-	struct init_request request = {0};
-
-	if (__atomic_load_n(&p->answered, __ATOMIC_ACQUIRE) || len < offsetof(struct init_request, flags2))
-		return;
-	memcpy(&request, in, len < sizeof(request) ? len : sizeof(request));
-	if (request.header.opcode != FUSE_INIT)
-		return;
-	p->offered = request.flags;
-	if (p->offered & INIT_EXTENDED)
-		p->offered |= (uint64_t)request.flags2 << 32;
-}
-
-void passthrough_complete_init(struct passthrough *p, void *init_out, size_t len, bool want)
-{
-	struct init_reply reply;
-
-	if (__atomic_load_n(&p->answered, __ATOMIC_ACQUIRE) || len != sizeof(reply))
-		return;
-	memcpy(&reply, init_out, sizeof(reply));
-	reply.flags |= (uint32_t)(p->offered & INIT_KILLPRIV_V2);
-	/* Readers of logs are answered directly (file_is_direct), and may map them all the same. */
-	if (p->offered & INIT_DIRECT_MMAP) {
-		reply.flags |= (uint32_t)INIT_EXTENDED;
-		reply.flags2 |= (uint32_t)(INIT_DIRECT_MMAP >> 32);
-	}
-	if (want && p->offered & INIT_PASSTHROUGH) {
-		reply.flags |= (uint32_t)INIT_EXTENDED;
-		reply.flags2 |= (uint32_t)(INIT_PASSTHROUGH >> 32);
-		reply.max_stack_depth = STACK_DEPTH;
-		__atomic_store_n(&p->active, true, __ATOMIC_RELEASE);
-	}
-	memcpy(init_out, &reply, sizeof(reply));
-	__atomic_store_n(&p->answered, true, __ATOMIC_RELEASE);
-}
-
-#if LIBFUSE_HAS_API
-
-/* libfuse has answered FUSE_INIT in full. */
-void passthrough_saw_reply(struct clawfs *fs, void *reply, size_t len)
-{
-	(void)fs;
-	(void)reply;
-	(void)len;
-}
-
-void passthrough_init(struct clawfs *fs, struct fuse_conn_info *conn)
-{
-	conn->want |= conn->capable & (FUSE_CAP_HANDLE_KILLPRIV_V2 | FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
-	if (conn->capable & FUSE_CAP_PASSTHROUGH && is_wanted(fs)) {
-		conn->want |= FUSE_CAP_PASSTHROUGH;
-		conn->max_backing_stack_depth = STACK_DEPTH;
-		__atomic_store_n(&fs->passthrough.active, true, __ATOMIC_RELEASE);
-	}
-}
-
-#else
-
-void passthrough_saw_reply(struct clawfs *fs, void *reply, size_t len)
-{
-	if (!__atomic_load_n(&fs->passthrough.answered, __ATOMIC_ACQUIRE))
-		passthrough_complete_init(&fs->passthrough, reply, len, is_wanted(fs));
-}
-
-void passthrough_init(struct clawfs *fs, struct fuse_conn_info *conn)
-{
-	(void)fs;
-	(void)conn;
-}
-
-#endif
 
 /* --- backing files ------------------------------------------------------- */
 
@@ -256,9 +145,8 @@ static bool upper_wanted(struct clawfs *fs, const struct file *f, int flags)
 	/* Its writer does not ask us either. */
 	if (f->foreign)
 		return true;
-	/* What the kernel writes itself cannot be rotated. */
-	if ((f->rotates && CONFIG(fs, log_rotate_bytes) > 0) || f->place == PLACE_PACKED || f->through || f->orphan ||
-	    !class_is_tail(f->cls) || (flags & (O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC | O_DIRECT)) != want)
+	if (f->place == PLACE_PACKED || f->through || f->orphan || !class_is_tail(f->cls) ||
+	    (flags & (O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC | O_DIRECT)) != want)
 		return false;
 	if (fs->lower.sys->fstat(f->place == PLACE_LOWER ? f->fd_rd : f->fd_up, &st) < 0)
 		return false;
@@ -287,13 +175,24 @@ static void upper_begin(struct clawfs *fs, uint32_t slot)
 	observe_begin(fs, slot, clock_now());
 }
 
-/* What a further handle needs of the upper file: readers all of it, and so do writers that may write
- * anywhere. Tree lock, and file lock for writing. */
-static int upper_join(struct clawfs *fs, uint32_t slot, int flags)
+/* What a further handle needs of the upper file: who may read, or map, all of it; and who may write anywhere, a whole
+ * one, because the kernel tells nobody where it did. Of a log that is rotated all but its appenders are answered by us,
+ * so that it stays one (rotate.h). Tree lock, and file lock for writing. */
+static int upper_join(struct clawfs *fs, uint32_t slot, int flags, bool *direct)
 {
-	if ((flags & O_ACCMODE) == O_RDONLY)
+	struct file *f = file_at(fs, slot);
+	int acc = flags & O_ACCMODE;
+	bool appends = acc == O_WRONLY && flags & O_APPEND;
+
+	/* The upper's own sync would be none (P5): such writes come to us. */
+	*direct = flags & (O_SYNC | O_DSYNC) || (f->rotates && !appends);
+	if (appends || (f->rotates && acc == O_WRONLY))
+		return 0;
+	if (f->rotates || acc == O_RDONLY)
 		return file_fill(fs, slot);
-	return (flags & (O_ACCMODE | O_APPEND)) == (O_WRONLY | O_APPEND) ? 0 : file_make_whole(fs, slot);
+	int rc = file_make_whole(fs, slot);
+	f->anywhere |= rc == 0;
+	return rc;
 }
 
 /* --- handles ------------------------------------------------------------- */
@@ -343,9 +242,7 @@ struct passthrough_open passthrough_attach(struct clawfs *fs, uint32_t slot, int
 	}
 	how.id = f->backing;
 	if (f->io == FILE_IO_UPPER) {
-		how.error = upper_join(fs, slot, flags);
-		/* The upper's own sync would be none (P5): such writes come to us. */
-		how.direct = flags & (O_SYNC | O_DSYNC);
+		how.error = upper_join(fs, slot, flags, &how.direct);
 	} else if (how.id && (flags & O_ACCMODE) != O_RDONLY) {
 		/* Set-id bits: looked at after the handle is counted and the id is known, and by those who set them
 		 * the other way round, so that one of the two sees the other. */
@@ -366,6 +263,7 @@ void passthrough_detach(struct clawfs *fs, struct file *f)
 	if (f->io == FILE_IO_UPPER)
 		observe_end(fs, f);
 	f->io = FILE_IO_NONE;
+	f->anywhere = false;
 	pthread_mutex_lock(&fs->attach);
 	f->backing = 0;
 	pthread_mutex_unlock(&fs->attach);

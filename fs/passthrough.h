@@ -32,12 +32,16 @@
  *     it is, has its further writers served by us.
  * Writes that are passed through are not counted in the stats.
  *
- * FILE_IO_UPPER is for transcripts, and logs that are not rotated (log_rotate_bytes=0), whose first handle only appends
- * (O_WRONLY, O_APPEND): what it writes is a copy in memory, and fs/observe.h finds out what it was. What follows:
+ * FILE_IO_UPPER is for transcripts and logs whose first handle only appends (O_WRONLY, O_APPEND): what it writes is a
+ * copy in memory, and fs/observe.h finds out what it was. What follows:
  *   - the file stays in the upper, in the same upper file, until the last handle is closed (F6). What
  *     would materialise it is refused with EBUSY (link, an exchange) or done to both its files (rename);
+ *     a log is rotated in it (rotate.h);
  *   - its upper file has holes where its head was flushed: a reader that joins makes it complete
- *     (`filled`), a handle that may write anywhere makes it a whole file;
+ *     (`filled`), a handle that may write anywhere makes it a whole file, and so it stays (`anywhere`);
+ *   - of a log that is rotated all other handles are answered by us (FOPEN_DIRECT_IO): who follows it must be
+ *     seen to, and a place in it may have moved. It is made complete all the same, for who maps it. Stores
+ *     through a shared mapping of it are not seen;
  *   - O_SYNC and O_DSYNC handles that join are answered by us (FOPEN_DIRECT_IO), and begin no such file;
  *   - nobody can be made to wait: ram_max holds as far as looks come in time, and when RAM is short no file
  *     begins to be passed (P11);

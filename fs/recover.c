@@ -48,6 +48,8 @@ bool recover_rotation(struct clawfs *fs, const struct upper_intent *intent)
 {
 	bool moved = ino_at(fs, fs->lower.root, intent->to) == intent->lower_ino;
 
+	if (intent->in_place)
+		return rotate_settle(fs, intent, moved);
 	if (moved && ino_at(fs, fs->upper.tree, intent->from) == intent->upper_ino)
 		rotate_complete(fs, intent);
 	return moved;

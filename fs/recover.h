@@ -16,7 +16,7 @@ int recover_upper(struct clawfs *fs, msec_t now);
 
 /* Completes the rename of a directory that exists on both sides, if one was under way. */
 void recover_rename(struct clawfs *fs);
-/* Completes a rotation; false when it had not begun on the lower. */
+/* Completes a rotation; false when it had not begun on the lower, or was taken back. */
 bool recover_rotation(struct clawfs *fs, const struct upper_intent *intent);
 /* What lies in a directory of the upper, without "." and ".."; NULL on error. */
 struct listing *recover_list(int dir);

@@ -1,10 +1,11 @@
 #include "fs/rotate.h"
+#include "fs/crashpoint.h"
 #include "fs/fileimpl.h"
+#include "fs/hold.h"
 #include "fs/life.h"
 #include "fs/listing.h"
 #include "fs/names.h"
-#include "fs/pack.h"
-#include "fs/recover.h"
+#include "fs/rotateimpl.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,8 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
+/* With the writers out, a flush is waited for, and one more that began at once. */
+#define HELD_TRIES 3
+
 struct rotation {
 	uint32_t slot, node, parent;
+	bool held; /* the kernel's writers are out */
 	off_t size;
 	enum policy_parts parts;
 	uint32_t highest; /* number of a part that is there */
@@ -59,7 +64,9 @@ static bool find_followers(struct clawfs *fs, uint32_t slot, off_t *least, off_t
 	for (uint32_t i = 1; i < end; i++) {
 		const struct handle *h = shm_table_at(fs->handles, i);
 		off_t at = __atomic_load_n(&h->followed, __ATOMIC_RELAXED);
-		if (__atomic_load_n(&h->file, __ATOMIC_RELAXED) != slot || !at)
+		/* What is closed keeps its record. */
+		if (__atomic_load_n(&h->file, __ATOMIC_RELAXED) != slot || !at ||
+		    __atomic_load_n(&h->state, __ATOMIC_ACQUIRE) != HANDLE_OPEN)
 			continue;
 		*least = at < *least ? at : *least;
 		*most = at > *most ? at : *most;
@@ -91,83 +98,6 @@ off_t rotate_flush_to(struct clawfs *fs, uint32_t slot, int fd, off_t from, off_
 	return least;
 }
 
-/* --- the upper's part ---------------------------------------------------- */
-
-/* A fresh upper file in work/ with what `old` has from `cut` on. A descriptor, or a negative errno. */
-static int upper_rest(struct clawfs *fs, int old, off_t cut, const struct upper_work *work)
-{
-	char buf[16384];
-	struct stat st;
-	int rc = 0;
-
-	if (fstat(old, &st) < 0)
-		return -errno;
-	int fd = openat(fs->upper.work, work->text, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	for (off_t off = cut; off < st.st_size && rc == 0;) {
-		ssize_t n = lower_pread(&fs->lower, old, buf, sizeof(buf), off);
-		rc = n <= 0 ? -EIO : lower_pwrite(&fs->lower, fd, buf, (size_t)n, off - cut);
-		off += n;
-	}
-	if (rc == 0)
-		rc = file_copy_attributes(fd, &st);
-	if (rc < 0) {
-		close(fd);
-		unlinkat(fs->upper.work, work->text, 0);
-		return rc;
-	}
-	return fd;
-}
-
-void rotate_complete(struct clawfs *fs, const struct upper_intent *intent)
-{
-	struct upper_work work = upper_work_name(&fs->upper);
-	int old = openat(fs->upper.tree, intent->from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	int rc = old < 0 ? -errno : upper_rest(fs, old, (off_t)intent->cut, &work);
-
-	if (old >= 0)
-		close(old);
-	if (rc >= 0) {
-		close(rc);
-		rc = renameat(fs->upper.work, work.text, fs->upper.tree, intent->from) < 0 ? -errno : 0;
-	}
-	if (rc < 0)
-		log_error(fs->log, "cannot complete the rotation of %s to %s in the upper: %s", intent->from,
-			  intent->to, strerror(-rc));
-}
-
-void rotate_takeover(struct clawfs *fs)
-{
-	struct upper_intent *intent = malloc(sizeof(*intent));
-	const char *name;
-
-	if (!intent || !upper_intent_get(&fs->upper, intent) || intent->cut == 0) {
-		free(intent);
-		return;
-	}
-	bool moved = recover_rotation(fs, intent);
-	uint32_t dir = moved ? pack_known_dir(fs, intent->from, &name) : 0;
-	uint32_t node = dir ? node_find(&fs->nodes, dir, name) : 0;
-	if (node) {
-		struct node *n = fs_node(fs, node);
-		if (n->flags & NODE_OWN)
-			node_leave_lower(&fs->nodes, node);
-		n->flags &= ~(uint32_t)NODE_LOWER;
-		if (n->file) {
-			struct file *f = file_at(fs, n->file);
-			file_close_lower(f);
-			/* The upper's new file is found by takeover_look. */
-			f->refs += !place_is_upper(f->place);
-			f->place = PLACE_TAIL;
-			f->flushed = 0;
-			f->cut = intent->cut_after;
-		}
-	}
-	upper_intent_clear(&fs->upper);
-	free(intent);
-}
-
 /* --- whether and where --------------------------------------------------- */
 
 static int see_part(void *arg, const char *name, uint64_t ino, unsigned char type)
@@ -181,23 +111,23 @@ static int see_part(void *arg, const char *name, uint64_t ino, unsigned char typ
 	return 0;
 }
 
-/* Locks as the caller's: tree, and the file's for writing. */
-static bool may_be_cut(struct clawfs *fs, const struct rotation *r)
+/* 0, -EAGAIN, or -EALREADY while it is being flushed. Locks as the caller's: tree, and the file's for writing. */
+static int may_be_cut(struct clawfs *fs, const struct rotation *r)
 {
 	struct file *f = file_at(fs, r->slot);
 	const struct node *n = fs_node(fs, f->node);
 
-	if (!f->rotates || f->through || f->orphan || f->io == FILE_IO_PASSED || f->io == FILE_IO_UPPER || f->foreign ||
-	    !class_is_tail(f->cls) || !n->name || !(n->flags & NODE_OWN) || name_at(&fs->nodes, n->name)->sibling ||
-	    f->place == PLACE_WHOLE || f->written.copying)
-		return false;
+	if (!f->rotates || f->through || f->orphan || f->io == FILE_IO_PASSED || f->foreign || !class_is_tail(f->cls) ||
+	    !n->name || !(n->flags & NODE_OWN) || name_at(&fs->nodes, n->name)->sibling || f->place == PLACE_WHOLE ||
+	    f->written.copying)
+		return -EAGAIN;
 	pthread_mutex_lock(&fs->attach);
 	bool cached = f->cached > 0;
 	pthread_mutex_unlock(&fs->attach);
 	pthread_mutex_lock(&fs->sched.lock);
 	bool flushing = f->policy.state == POLICY_FLUSHING || f->policy.state == POLICY_REDIRTIED;
 	pthread_mutex_unlock(&fs->sched.lock);
-	return !cached && !flushing;
+	return cached ? -EAGAIN : flushing ? -EALREADY : 0;
 }
 
 /* The directory is read before anybody is kept waiting. False when the log is gone. */
@@ -235,12 +165,78 @@ static int choose_part(struct clawfs *fs, struct rotation *r, const char *name)
 
 /* --- the cut ------------------------------------------------------------- */
 
-/* Both sides; tree lock and file lock for writing. The new upper file's descriptor, or a negative errno with
- * everything as it was. */
-static int move_bytes(struct clawfs *fs, struct rotation *r, const char *name)
+static int lower_move(struct clawfs *fs, int dir, const char *from, const char *to)
+{
+	return fs->lower.sys->renameat2(dir, from, dir, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
+}
+
+static void lower_move_back(struct clawfs *fs, const struct rotation *r, int dir, const char *name)
+{
+	int rc = lower_move(fs, dir, r->part.text, name);
+
+	if (rc < 0)
+		log_error(fs->log, "cannot take back the rotation of %s: %s", r->path, strerror(-rc));
+}
+
+/* Both sides, by a fresh upper file. Its descriptor. Locks and errors as move_bytes. */
+static int move_to_fresh(struct clawfs *fs, struct rotation *r, int dir, int updir, const char *name)
 {
 	struct file *f = file_at(fs, r->slot);
 	struct upper_work work = upper_work_name(&fs->upper);
+	int fd = rotate_rest(fs, f->fd_up, f->flushed, &work);
+
+	if (fd < 0)
+		return fd;
+	int rc = upper_intent_set(&fs->upper, &r->intent);
+	if (rc == 0)
+		rc = lower_move(fs, dir, name, r->part.text);
+	if (rc == 0 && renameat(fs->upper.work, work.text, updir, name) < 0) {
+		rc = -errno;
+		lower_move_back(fs, r, dir, name);
+	}
+	if (rc < 0) {
+		upper_intent_clear(&fs->upper);
+		close(fd);
+		unlinkat(fs->upper.work, work.text, 0);
+		return rc;
+	}
+	return fd;
+}
+
+/* Both sides, in the upper file that the kernel's writers hold. */
+static int move_in_place(struct clawfs *fs, struct rotation *r, int dir, const char *name, const struct stat *up)
+{
+	struct file *f = file_at(fs, r->slot);
+
+	r->intent.in_place = true;
+	int rc = upper_intent_set(&fs->upper, &r->intent);
+	CRASH_POINT("rotate: begin in place");
+	if (rc == 0)
+		rc = rotate_place_begin(f->fd_up, f->flushed, up);
+	bool moved = rc == 0 && (rc = lower_move(fs, dir, name, r->part.text)) == 0;
+	CRASH_POINT("rotate: end in place");
+	if (moved)
+		rc = rotate_place_end(&fs->lower, f->fd_up, f->flushed, up);
+	CRASH_POINT("rotate: book");
+	if (rc == 0)
+		return f->fd_up;
+	if (moved)
+		lower_move_back(fs, r, dir, name);
+	rotate_place_undo(f->fd_up, f->flushed);
+	upper_intent_clear(&fs->upper);
+	bool filled = f->filled;
+	f->filled = false;
+	/* Somebody has it mapped, perhaps. */
+	if (filled && file_fill(fs, r->slot) < 0)
+		log_warn(fs->log, "a log that is read as it is written, %s, shows a hole", r->path);
+	return rc;
+}
+
+/* Tree lock and file lock for writing. The upper file's descriptor, a new one or that which it has; or a negative errno
+ * with everything as it was. */
+static int move_bytes(struct clawfs *fs, struct rotation *r, const char *name)
+{
+	struct file *f = file_at(fs, r->slot);
 	struct stat low, up;
 	int dir = dir_lower(fs, r->parent), updir = dir_upper(fs, r->parent);
 
@@ -256,24 +252,7 @@ static int move_bytes(struct clawfs *fs, struct rotation *r, const char *name)
 	r->intent.upper_ino = up.st_ino;
 	r->intent.cut = (uint64_t)f->flushed;
 	r->intent.cut_after = f->cut + (uint64_t)f->flushed;
-	int fd = upper_rest(fs, f->fd_up, f->flushed, &work);
-	if (fd < 0)
-		return fd;
-	rc = upper_intent_set(&fs->upper, &r->intent);
-	if (rc == 0 && fs->lower.sys->renameat2(dir, name, dir, r->part.text, RENAME_NOREPLACE) < 0)
-		rc = -errno;
-	if (rc == 0 && renameat(fs->upper.work, work.text, updir, name) < 0) {
-		rc = -errno;
-		if (fs->lower.sys->renameat2(dir, r->part.text, dir, name, RENAME_NOREPLACE) < 0)
-			log_error(fs->log, "cannot take back the rotation of %s: %s", r->path, strerror(errno));
-	}
-	if (rc < 0) {
-		upper_intent_clear(&fs->upper);
-		close(fd);
-		unlinkat(fs->upper.work, work.text, 0);
-		return rc;
-	}
-	return fd;
+	return f->io == FILE_IO_UPPER ? move_in_place(fs, r, dir, name, &up) : move_to_fresh(fs, r, dir, updir, name);
 }
 
 /* What the tables say about it afterwards; locks as move_bytes. */
@@ -288,13 +267,16 @@ static void book(struct clawfs *fs, struct rotation *r, int fd, msec_t now)
 	lowernames_add(fs->nodes.lower, r->parent, r->part.text);
 	dir_touch(fs, r->parent, true);
 	file_close_lower(f);
-	file_close_fd(&f->fd_up);
-	f->fd_up = fd;
+	if (fd != f->fd_up) {
+		file_close_upper(fs, f);
+		f->fd_up = fd;
+	}
 	f->cut += (uint64_t)f->flushed;
 	forget_followers(fs, r->slot);
 	f->flushed = 0;
 	f->version++;
 	off_t left = file_fd_size(fd);
+	f->seen.size = left;
 	pthread_mutex_lock(&fs->sched.lock);
 	file_account(fs, f, left);
 	/* An empty log is on the card soon; lines that wait have waited already (P4). */
@@ -312,8 +294,9 @@ static int cut(struct clawfs *fs, struct rotation *r, msec_t now)
 	char last = 0;
 	int rc;
 
-	if (!may_be_cut(fs, r))
-		return -EAGAIN;
+	rc = may_be_cut(fs, r);
+	if (rc < 0)
+		return rc;
 	const struct name *called = name_at(&fs->nodes, fs_node(fs, r->node)->name);
 	if (called->parent != r->parent)
 		return -EAGAIN;
@@ -332,6 +315,8 @@ static int cut(struct clawfs *fs, struct rotation *r, msec_t now)
 	     !policy_rotate_followed(CONFIG(fs, log_rotate_bytes), (uint64_t)size, (uint64_t)least, (uint64_t)most)))
 		return -EAGAIN;
 	rc = choose_part(fs, r, name);
+	if (rc == 0 && f->io == FILE_IO_UPPER && !r->held)
+		return -EINPROGRESS;
 	if (rc == 0 && f->place == PLACE_LOWER)
 		rc = file_raise(fs, r->slot, true, false, false);
 	if (rc < 0)
@@ -345,11 +330,45 @@ static int cut(struct clawfs *fs, struct rotation *r, msec_t now)
 	return 0;
 }
 
+/* No lock held. 0; -EAGAIN when it is not due, -EALREADY while it is being flushed, -EINPROGRESS when the kernel's
+ * writers are to be kept out for it; or why it cannot be done. */
+static int rotate(struct clawfs *fs, struct rotation *r, msec_t now)
+{
+	struct file *f = file_at(fs, r->slot);
+	char path[PATH_MAX];
+	int rc = -EAGAIN;
+
+	if (!find_highest(fs, r))
+		return rc;
+	pthread_rwlock_wrlock(&fs->tree);
+	/* The path may be another's by now. */
+	bool same = node_path(&fs->nodes, r->node, path, sizeof(path)) == 0 && strcmp(path, r->path) == 0;
+	pthread_rwlock_wrlock(&f->lock);
+	observe_look(fs, r->slot, now);
+	if (same)
+		rc = cut(fs, r, now);
+	pthread_rwlock_unlock(&f->lock);
+	if (rc == 0)
+		clawfs_check(fs, r->node);
+	pthread_rwlock_unlock(&fs->tree);
+	return rc;
+}
+
+static void tell(struct clawfs *fs, const struct rotation *r, int rc, msec_t now)
+{
+	if (rc == 0) {
+		inval_entry(fs, r->parent, r->part.text);
+		inval_inode(fs, r->node, true);
+		life_rotated(fs, r->path, r->part.text, (uint64_t)r->size, now);
+	} else if (rc != -EAGAIN && rc != -EALREADY && life_rotation_failed(fs, r->path, now)) {
+		log_warn(fs->log, "cannot rotate %s: %s; it goes on growing and is tried again", r->path,
+			 strerror(-rc));
+	}
+}
+
 void rotate_consider(struct clawfs *fs, uint32_t slot, off_t size)
 {
-	struct file *f = file_at(fs, slot);
 	msec_t now = clock_now();
-	int rc = -EAGAIN;
 
 	if (CONFIG(fs, log_rotate_bytes) == 0 || size < CONFIG(fs, log_rotate_bytes))
 		return;
@@ -358,26 +377,41 @@ void rotate_consider(struct clawfs *fs, uint32_t slot, off_t size)
 		return;
 	r->slot = slot;
 	r->parts = fs->config.log_parts;
-	if (find_highest(fs, r)) {
+	int rc = rotate(fs, r, now);
+	/* rotate_held goes on with it. */
+	bool asked = rc == -EINPROGRESS && (rc = hold_ask(fs, r->path)) == 0;
+	if (!asked)
+		tell(fs, r, rc, now);
+	free(r);
+}
+
+int rotate_held(struct clawfs *fs, uint32_t node)
+{
+	struct rotation *r = calloc(1, sizeof(*r));
+	int rc = -EAGAIN;
+
+	if (!r)
+		return -ENOMEM;
+	pthread_rwlock_rdlock(&fs->tree);
+	r->slot = S_ISREG(fs_node(fs, node)->type) ? file_peek(fs, node) : 0;
+	pthread_rwlock_unlock(&fs->tree);
+	r->held = true;
+	r->parts = fs->config.log_parts;
+	if (r->slot && CONFIG(fs, log_rotate_bytes) > 0) {
+		rc = -EALREADY;
+		for (int i = 0; i < HELD_TRIES && rc == -EALREADY; i++) {
+			/* Nothing new comes to it, so that it ends. */
+			file_wait_flush(fs, r->slot);
+			rc = rotate(fs, r, clock_now());
+		}
+		tell(fs, r, rc, clock_now());
+	}
+	if (r->slot) {
 		pthread_rwlock_wrlock(&fs->tree);
-		/* The path may be another's by now. */
-		char path[PATH_MAX];
-		bool same = node_path(&fs->nodes, r->node, path, sizeof(path)) == 0 && strcmp(path, r->path) == 0;
-		pthread_rwlock_wrlock(&f->lock);
-		if (same)
-			rc = cut(fs, r, now);
-		pthread_rwlock_unlock(&f->lock);
-		if (rc == 0)
-			clawfs_check(fs, r->node);
+		file_put(fs, r->slot);
+		node_reap(&fs->nodes, node);
 		pthread_rwlock_unlock(&fs->tree);
 	}
-	if (rc == 0) {
-		inval_entry(fs, r->parent, r->part.text);
-		inval_inode(fs, r->node, true);
-		life_rotated(fs, r->path, r->part.text, (uint64_t)r->size, now);
-	} else if (rc != -EAGAIN && life_rotation_failed(fs, r->path, now)) {
-		log_warn(fs->log, "cannot rotate %s: %s; it goes on growing and is tried again", r->path,
-			 strerror(-rc));
-	}
 	free(r);
+	return rc;
 }

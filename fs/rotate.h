@@ -11,15 +11,20 @@
  *   - a writer without O_APPEND goes on where it was, less what was cut off (file->cut);
  *   - readers are answered by the daemon and not from pages (file_is_direct), because the kernel, which has the
  * writers' offsets, takes the log for longer than it is until it next asks for the size. A log that somebody reads from
- * pages all the same, who opened it under another name, is not rotated meanwhile. Nor is one that the kernel writes
- * itself.
+ * pages all the same, who opened it under another name, is not rotated meanwhile.
+ *
+ * A log that the kernel writes itself (FILE_IO_UPPER) keeps its upper file: its writers are kept out for an instant
+ * (hold.h), what waits is copied to the beginning, which the lower has, and one truncation makes it the new log. Who
+ * has it mapped sees it cut, as with copytruncate. When its writers outlived the mount before this one they cannot be
+ * kept out, and it is not rotated until they have ended.
  *
  * Who follows the log (`tail -F`) sees that it has become shorter, and begins at its beginning. So it misses no line
  * and sees none twice if it had read just what was cut off: where somebody follows, the flush that makes a log large
  * enough ends there, and the log is cut if nobody has read on meanwhile; at twice the size it is cut in any case.
  *
  * Between the two renames, on the lower and in the upper, a crash is completed by recover.c, or by the successor: an
- * intent says how much was cut off (upper.h). A power cut in between finds all that was flushed in the part. */
+ * intent says how much was cut off (upper.h). In place, what had not come to the truncation is taken back, because the
+ * writers may not be out any more. A power cut in between finds all that was flushed in the part. */
 #ifndef CLAWFS_ROTATE_H
 #define CLAWFS_ROTATE_H
 
@@ -44,7 +49,14 @@ off_t rotate_flush_to(struct clawfs *fs, uint32_t slot, int fd, off_t from, off_
  * reference on the file, and no lock. */
 void rotate_consider(struct clawfs *fs, uint32_t slot, off_t size);
 
-/* The upper's part of a rotation that a crash has interrupted behind the lower's. */
+/* The writers of the node's file are out (hold.h): rotates it if it is due. No lock held. 0, or a negative errno:
+ * -EAGAIN when it is not. */
+int rotate_held(struct clawfs *fs, uint32_t node);
+
+/* After a crash, of an intent that is `in_place`: whether the rotation stands; if not, it was taken back. `moved`: the
+ * lower's part was done. */
+bool rotate_settle(struct clawfs *fs, const struct upper_intent *intent, bool moved);
+/* The upper's part of any other that was interrupted behind the lower's. */
 void rotate_complete(struct clawfs *fs, const struct upper_intent *intent);
 /* In a successor (takeover.h), before it looks at files: completes it, and the tables' part. */
 void rotate_takeover(struct clawfs *fs);

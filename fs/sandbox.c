@@ -312,9 +312,11 @@ static int add_spawner(scmp_filter_ctx ctx)
 
 	if (rc == 0)
 		rc = add(ctx, SCMP_ACT_ALLOW, "prctl");
-	/* A steward, which begins here, has a list of its own. */
+	/* What begins here has a list of its own. */
 	if (rc == 0)
 		rc = add(ctx, SCMP_ACT_ALLOW, "seccomp");
+	if (rc == 0)
+		rc = add(ctx, SCMP_ACT_ALLOW, "setxattr");
 	if (rc == 0)
 		rc = add(ctx, SCMP_ACT_ALLOW, "capset");
 	return rc;
@@ -333,6 +335,8 @@ static int fill(scmp_filter_ctx ctx, enum sandbox_role role)
 		rc = add_worker(ctx);
 	if (rc == 0 && role == SANDBOX_SPAWNER)
 		rc = add_spawner(ctx);
+	if (rc == 0 && role == SANDBOX_HOLD)
+		rc = add(ctx, SCMP_ACT_ALLOW, "setxattr");
 	for (const char *const *name = attacks; rc == 0 && !is_set("strict") && *name; name++)
 		if (role != SANDBOX_SPAWNER || strcmp(*name, "seccomp") != 0)
 			rc = add(ctx, SCMP_ACT_KILL_PROCESS, *name);

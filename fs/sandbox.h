@@ -16,8 +16,9 @@
 
 enum sandbox_role {
 	SANDBOX_WORKER,	 /* serves, flushes; has threads; starts no program */
-	SANDBOX_SPAWNER, /* makes stewards of itself */
+	SANDBOX_SPAWNER, /* makes the other two of itself */
 	SANDBOX_STEWARD, /* opens databases */
+	SANDBOX_HOLD,	 /* keeps a file's writers out (hold.h) */
 };
 
 /* Confines the calling process, all its threads, and what they start; for good. 0 or a negative errno: then nothing is

@@ -1,12 +1,12 @@
 #include "fs/steward.h"
 #include "fs/fs.h"
+#include "fs/spawner.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,20 +15,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 /* A child that dies at once is not started in a loop. */
 #define RESTART_MS 1000
-/* The spawner only forks. */
-#define SPAWN_MAX_MS 30000
 /* A visit that hangs (a dying card) is ended with its process. */
 #define VISIT_MAX_MS 600000
 /* On the lower: nobody mounts, or gets away, meanwhile. */
 #define LOWER_MAX_MS 300000
 
 struct steward {
-	pid_t spawner; /* 0: none */
-	int spawner_sock;
 	pid_t child; /* 0: none */
 	int sock;
 	int wake; /* eventfd */
@@ -49,118 +43,15 @@ struct steward {
 
 /* --- the child ----------------------------------------------------------- */
 
-/* This program, with `sock` as its STEWARD_SOCK. */
-static int start_program(const char *name, const char *option, int sock, pid_t *pid)
-{
-	char *argv[] = {(char *)name, (char *)option, NULL};
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t none;
-
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attr);
-	sigemptyset(&none);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	/* dup2 onto itself would leave it close-on-exec; glibc's action clears that. */
-	int rc = -posix_spawn_file_actions_adddup2(&actions, sock, STEWARD_SOCK);
-	if (rc == 0)
-		rc = -posix_spawn(pid, "/proc/self/exe", &actions, &attr, argv, environ);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&actions);
-	return rc;
-}
-
-/* One message with a descriptor; `fd` -1: without. */
-static int send_fd(int sock, const void *data, size_t size, int fd)
-{
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec iov = {(void *)data, size};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (fd >= 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
-	return sendmsg(sock, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-static int spawn(struct steward *s, int sock, pid_t *pid)
-{
-	struct pollfd fd = {.fd = s->spawner_sock, .events = POLLIN};
-	char go = 0;
-	int n, rc = send_fd(s->spawner_sock, &go, 1, sock);
-
-	if (rc < 0)
-		return rc;
-	do {
-		n = poll(&fd, 1, SPAWN_MAX_MS);
-	} while (n < 0 && errno == EINTR);
-	if (n <= 0 || recv(s->spawner_sock, pid, sizeof(*pid), MSG_DONTWAIT) != (ssize_t)sizeof(*pid))
-		return -EPIPE;
-	if (*pid > 0)
-		return 0;
-	rc = *pid;
-	*pid = 0;
-	return rc;
-}
-
-int steward_spawner_start(struct clawfs *fs)
-{
-	struct steward *s = fs->dbs.steward;
-	int pair[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	int rc = start_program("clawfs-spawner", "--steward-spawner", pair[1], &s->spawner);
-	close(pair[1]);
-	s->spawner_sock = pair[0];
-	if (rc < 0) {
-		close(pair[0]);
-		s->spawner = 0;
-	}
-	return rc;
-}
-
-void steward_spawner_end(struct clawfs *fs)
-{
-	struct steward *s = fs->dbs.steward;
-
-	if (!s->spawner)
-		return;
-	close(s->spawner_sock);
-	kill(s->spawner, SIGKILL);
-	while (waitpid(s->spawner, NULL, 0) < 0 && errno == EINTR)
-		;
-	s->spawner = 0;
-}
-
 static int child_start(struct clawfs *fs)
 {
 	struct steward *s = fs->dbs.steward;
-	int pair[2];
+	int rc = spawner_make(fs, HELPER_STEWARD, &s->sock, &s->child);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	int rc = s->spawner ? spawn(s, pair[1], &s->child)
-			    : start_program("clawfs-steward", "--steward", pair[1], &s->child);
-	close(pair[1]);
 	fs->shared->steward = rc < 0 ? 0 : s->child;
-	if (rc < 0) {
-		close(pair[0]);
+	if (rc < 0)
 		s->child = 0;
-		return rc;
-	}
-	s->sock = pair[0];
-	return 0;
+	return rc;
 }
 
 static void child_end(struct clawfs *fs)
@@ -203,7 +94,7 @@ void steward_destroy(struct clawfs *fs)
 	if (!s)
 		return;
 	child_end(fs);
-	steward_spawner_end(fs);
+	spawner_end(fs);
 	if (s->wake >= 0)
 		close(s->wake);
 	pthread_mutex_destroy(&s->session);
@@ -213,7 +104,7 @@ void steward_destroy(struct clawfs *fs)
 
 static int request_send(struct steward *s, const struct steward_request *request, int dirfd)
 {
-	return send_fd(s->sock, request, sizeof(*request), dirfd);
+	return spawner_send(s->sock, request, sizeof(*request), dirfd);
 }
 
 int steward_visit_lower(struct clawfs *fs, int dirfd, const char *name, unsigned work, struct steward_reply *reply)

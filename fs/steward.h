@@ -70,19 +70,6 @@ void steward_stop(struct clawfs *fs);
 /* Something is due earlier than before. Any lock may be held. */
 void steward_wake(struct clawfs *fs);
 
-/* The child's descriptor for its socket. */
-#define STEWARD_SOCK 3
-
-/* A process of its own that makes the children, because the worker, once it is confined (sandbox.h), cannot start a
- * program. From a thread that lives as long as the process; before that, and without it, programs are started.
- * steward_destroy ends it, if nobody did before. */
-int steward_spawner_start(struct clawfs *fs);
-void steward_spawner_end(struct clawfs *fs);
-
-/* Its main program: for each descriptor that comes, a child that serves it, whose parent is the caller of
- * steward_spawner_start. Answers with its pid. */
-int steward_spawner_main(int sock);
-
 /* The child's main program: serves `sock` until it is closed, which is also how it learns that the daemon has died. */
 int steward_child_main(int sock);
 

@@ -89,6 +89,9 @@ static int sort_descriptors(struct clawfs *fs)
 		for (int fd = 0; fd < fs->kept.size; fd++)
 			if (fdset_has(&fs->kept, fd))
 				fdset_remove(&left, fd);
+		/* This worker's own, which is older than the look. */
+		if (fs->spawner.pid)
+			fdset_remove(&left, fs->spawner.sock);
 		claim_nodes(fs, &left);
 		claim_files(fs, &left);
 		fdset_close(&left);

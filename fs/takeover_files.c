@@ -214,6 +214,8 @@ static void look_descriptors(struct clawfs *fs, uint32_t slot)
 		: f->io == FILE_IO_DAEMON && open ? FILE_IO_DAEMON
 						  : FILE_IO_NONE;
 	observe_revive(fs, slot);
+	f->filled &= f->place == PLACE_TAIL;
+	f->anywhere &= f->io == FILE_IO_UPPER && f->place == PLACE_WHOLE;
 	f->direct &= open;
 	if (f->place == PLACE_PACKED && open)
 		rc = view_open(fs, slot, false);
@@ -230,6 +232,9 @@ static void look_descriptors(struct clawfs *fs, uint32_t slot)
 		rc = file_open_needed(fs, f, true);
 	else if (f->place == PLACE_TAIL && f->flushed > 0)
 		rc = file_open_lower(fs, f, true, false, true);
+	/* A rotation that was taken back has punched it. */
+	if (rc == 0 && f->io == FILE_IO_UPPER && f->readers > 0)
+		rc = file_fill(fs, slot);
 	if (rc < 0)
 		log_error(fs->log, "an open file cannot be opened again: %s", strerror(-rc));
 }

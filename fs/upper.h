@@ -94,6 +94,7 @@ struct upper_intent {
 	 * log's own. */
 	uint64_t cut;
 	uint64_t cut_after; /* what file->cut is then (file.h) */
+	bool in_place;	    /* the log keeps its upper file (rotate.h) */
 };
 /* 0 or a negative errno. */
 int upper_intent_set(struct upper *upper, const struct upper_intent *intent);

@@ -8,6 +8,7 @@
 #include "fs/rescue.h"
 #include "fs/sandbox.h"
 #include "fs/serve.h"
+#include "fs/spawner.h"
 #include "fs/steward.h"
 #include "fs/supervisor.h"
 #include "fs/takeover.h"
@@ -219,6 +220,11 @@ static int drain(struct clawfs *fs)
 	observe_release(fs);
 	int rc = flush_at_end(fs);
 	sched_stop(fs);
+	/* A flush that ran had one of them open for writing itself. */
+	if (rc == 0 && observe_left(fs) > 0) {
+		observe_release(fs);
+		rc = flush_at_end(fs);
+	}
 	dbscan_fold(fs);
 	if (rc < 0)
 		rescue(fs, rc);
@@ -230,9 +236,9 @@ bool worker_confine(struct clawfs *fs)
 	/* Nobody else would take an ordinary user's mount down. */
 	if (!fs->lower.privileged && !fs->shared->supervisor)
 		return true;
-	int rc = steward_spawner_start(fs);
+	int rc = spawner_start(fs);
 	if (rc < 0)
-		log_error(fs->log, "cannot start the stewards' process: %s", strerror(-rc));
+		log_error(fs->log, "cannot start the process that makes helpers: %s", strerror(-rc));
 	else
 		rc = sandbox_enter(SANDBOX_WORKER);
 	if (rc < 0)
@@ -314,7 +320,7 @@ int worker_run(struct clawfs *fs, bool successor)
 	notify_destroy(fs->notify);
 	if (served)
 		fuse_session_destroy(fs->session);
-	steward_spawner_end(fs);
+	spawner_end(fs);
 	fs->shared->status = status;
 	fs->shared->upper_stays = upper_stays(fs, status);
 	fs->shared->closed = true;

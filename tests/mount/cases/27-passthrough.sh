@@ -74,7 +74,7 @@ only_wal() {
 	[ "$PASSED" = false ] || assert_eq "$(opens)" $((before + 1)) "opens that were passed through: $*"
 }
 only_wal "$MNT/a.db" 'insert into t values (3)'
-cp "$MNT/a.db" "$LOWER/no-suffix"
+cp "$MNT/a.db" "$MNT/no-suffix"
 only_wal "$MNT/no-suffix" 'select * from t'
 
 # A program: run, not to be written meanwhile, but read.

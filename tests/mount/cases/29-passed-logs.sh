@@ -95,6 +95,19 @@ say
 line 2 >&8
 assert_lines "$log" 13
 exec 8>&-
+# P1, P4: who may write anywhere, and who reads, beside one that appends, also past what has been flushed.
+exec 8>>"$MNT/logs/beside.jsonl" 6<>"$MNT/logs/beside.jsonl" 5<"$MNT/logs/beside.jsonl"
+line 1 >&8
+line 2 >&8
+flush_fs
+printf '{"level":"INFO"' >&6
+line 3 >&8
+flush_fs
+{ line 1 | sed 's/info/INFO/'; line 2; line 3; } >"$CASE_DIR/beside"
+assert_same_file "$LOWER/logs/beside.jsonl" "$CASE_DIR/beside"
+assert_same_file "$MNT/logs/beside.jsonl" "$CASE_DIR/beside"
+cmp - "$CASE_DIR/beside" <&5 || fail 'a reader that had it open sees something else'
+exec 8>&- 6>&- 5<&-
 # Unlinked while it is open.
 exec 8>>"$MNT/logs/gone.log"
 line 1 >&8

@@ -103,6 +103,10 @@ changed_by=$(db_stat memory/page4096.sqlite changed_by)
 [ "$(db_stat memory/page4096.sqlite changed_ms_ago)" -lt $((10000 * SLOW)) ] || fail 'changed_ms_ago'
 : >"$CASE_DIR/stop"
 finish stays
+# Also by the next worker, which starts a steward of its own.
+kill_worker
+assert_eq "$(query "$MNT/memory/page4096.sqlite" 'pragma journal_mode=delete')" delete
+wal_in_time "$MNT/memory/page4096.sqlite"
 
 # The excluded one is an ordinary database.
 query "$MNT/memory/kept.sqlite" 'insert into t values (3, 3)'

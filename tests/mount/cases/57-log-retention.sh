@@ -15,7 +15,7 @@ untouched() {
 }
 
 mount_fs log_rotate_bytes=64K log_rotate_keep=3 log_flush_ms=50 log_lines=30
-node "$NODE/log-writer.js" "$MNT/logs/gateway.log" 2400 --who=kept --gap=10
+node "$NODE/log-writer.js" "$MNT/logs/gateway.log" 3600 --who=kept --gap=10
 parts() { (cd "$LOWER/logs" && ls -v gateway.*.log*); }
 three_left() { [ "$(parts | grep -c .)" -eq 3 ] && ! parts | grep -qv 'gz$'; }
 wait_until three_left

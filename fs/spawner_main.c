@@ -1,5 +1,6 @@
-/* A small program without threads or secrets, which makes stewards of itself (steward.h). */
+#include "fs/hold.h"
 #include "fs/sandbox.h"
+#include "fs/spawner.h"
 #include "fs/steward.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -13,14 +14,14 @@
 #include <unistd.h>
 
 /* The descriptor that comes along; -1 without one, -2 at the end. */
-static int receive(int sock)
+static int receive(int sock, enum helper *what)
 {
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int))];
 	} control;
-	char go;
-	struct iovec iov = {&go, 1};
+	char which;
+	struct iovec iov = {&which, 1};
 	struct msghdr msg = {
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 	int fd = -1;
@@ -34,11 +35,19 @@ static int receive(int sock)
 	const struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
 		memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	*what = which == HELPER_HOLD ? HELPER_HOLD : HELPER_STEWARD;
 	return fd;
 }
 
-int steward_spawner_main(int sock)
+int helper_main(enum helper what, int sock)
 {
+	return what == HELPER_HOLD ? hold_main(sock) : steward_child_main(sock);
+}
+
+int spawner_main(int sock)
+{
+	enum helper what;
+
 	close_range((unsigned)sock + 1, ~0U, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "clawfs-spawner");
@@ -49,13 +58,12 @@ int steward_spawner_main(int sock)
 		perror("clawfs-spawner: cannot be confined");
 		return 1;
 	}
-	for (int fd; (fd = receive(sock)) != -2;) {
-		/* A sibling: whom it serves waits for it, and hears of its death. */
+	for (int fd; (fd = receive(sock, &what)) != -2;) {
 		pid_t pid = fd < 0 ? -EBADF : (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
 		if (pid == 0) {
-			if (dup2(fd, STEWARD_SOCK) < 0)
+			if (dup2(fd, HELPER_SOCK) < 0)
 				return 1;
-			return steward_child_main(STEWARD_SOCK);
+			return helper_main(what, HELPER_SOCK);
 		}
 		pid = pid < 0 && fd >= 0 ? -errno : pid;
 		if (fd >= 0)
