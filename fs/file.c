@@ -331,7 +331,7 @@ void file_rewrite_end(struct clawfs *fs, struct handle *h, msec_t now)
  * writing. */
 static void give_last_page(struct clawfs *fs, struct file *f)
 {
-	char page[1 << 16];
+	char page[16384];
 	off_t size = file_fd_size(f->fd_up), start = size & ~((off_t)getpagesize() - 1);
 
 	f->ragged = false;

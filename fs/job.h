@@ -29,14 +29,15 @@ struct job {
 	bool left;	  /* an unfinished last line stays behind */
 	bool cancelled;	  /* the name is gone */
 	bool rewriting;	  /* it was being rewritten when this began, and is flushed all the same */
-	bool aborted;	  /* its writer began to rewrite it after this began: no version to be had (P3) */
-	off_t from, to;	  /* bytes to write */
-	struct stat st;	  /* of the upper file */
-	int src;	  /* on the upper file */
-	int fd;		  /* on the lower file or its replacement */
-	int dir;	  /* the parent on the lower, our own; -1 not yet needed */
-	int old;	  /* holds what the replacement replaces; -1 */
-	int temp_dir;	  /* where the replacement is; -1 none */
+	bool aborted; /* to be begun anew: its writer began to rewrite it after this began, so that there is no version
+		       * to be had (P3); or the lower's file that was the same is not the name's any more */
+	off_t from, to; /* bytes to write */
+	struct stat st; /* of the upper file */
+	int src;	/* on the upper file */
+	int fd;		/* on the lower file or its replacement */
+	int dir;	/* the parent on the lower, our own; -1 not yet needed */
+	int old;	/* holds what the replacement replaces; -1 */
+	int temp_dir;	/* where the replacement is; -1 none */
 	char temp[48];
 	int error;
 	bool active;

@@ -105,6 +105,15 @@ static int replace(struct clawfs *fs, struct job *job)
 	return 0;
 }
 
+/* Whether the lower's file that has the bytes already is still the name's: another flush may have come first. */
+static bool is_still_there(struct clawfs *fs, const struct job *job, const struct stat *st)
+{
+	struct stat now;
+
+	return fs->lower.sys->fstatat(job->dir, job->name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       now.st_ino == st->st_ino && now.st_dev == st->st_dev;
+}
+
 static void commit_whole(struct clawfs *fs, struct job *job)
 {
 	struct underway_name under = {.parent = job->parent, .name = job->name};
@@ -113,6 +122,10 @@ static void commit_whole(struct clawfs *fs, struct job *job)
 	underway_lock(fs, job->parent, job->name);
 	uint32_t cur = choose(fs, job);
 	int rc = !cur ? 0 : fs->lower.sys->fstat(job->fd, &st) < 0 ? -errno : job_hold_dir(fs, job);
+	if (cur && rc == 0 && job->identical && !is_still_there(fs, job, &st)) {
+		job->aborted = true;
+		cur = 0;
+	}
 	if (cur && rc == 0 && !job->identical) {
 		/* So that a successor knows whose the lower's new file is. */
 		file_at(fs, job->slot)->committing = cur == job->node ? st.st_ino : 0;

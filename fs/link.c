@@ -1,9 +1,10 @@
-/* A second name for a file. */
+/* A second name for a file, and a file without any. */
 #include "fs/names.h"
 #include "fs/view.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name, msec_t now, struct stat *st)
 {
@@ -79,6 +80,45 @@ int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name,
 	rc = name_give(fs, node, st);
 out:
 	intent_end(fs, rc, node);
+	pthread_rwlock_unlock(&fs->tree);
+	return rc;
+}
+
+int fs_tmpfile(struct clawfs *fs, struct caller who, uint32_t parent, mode_t mode, int flags, uint32_t *node,
+	       struct stat *st, uint32_t *slot)
+{
+	struct nodes *ns = &fs->nodes;
+	int rc;
+
+	pthread_rwlock_wrlock(&fs->tree);
+	int dir = dir_on_lower(fs, parent) ? dir_lower(fs, parent) : -EOPNOTSUPP;
+	if (dir < 0) {
+		rc = dir;
+		goto out;
+	}
+	lower_become(&fs->lower, who.uid, who.gid);
+	int fd = lower_open(&fs->lower, dir, ".", (flags & O_ACCMODE) | O_TMPFILE | (flags & O_EXCL), mode);
+	lower_return(&fs->lower);
+	if (fd < 0) {
+		rc = fd;
+		goto out;
+	}
+	*node = node_new(ns, S_IFREG);
+	if (!*node) {
+		close(fd);
+		rc = -ENOMEM;
+		goto out;
+	}
+	struct node *n = fs_node(fs, *node);
+	n->flags |= NODE_ORPHAN;
+	n->lower_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	ns->dirfds += n->lower_fd >= 0;
+	node_set_ino(ns, *node);
+	rc = file_open_created(fs, *node, flags, fd, slot);
+	if (rc == 0)
+		rc = name_give(fs, *node, st);
+	node_reap(ns, *node);
+out:
 	pthread_rwlock_unlock(&fs->tree);
 	return rc;
 }

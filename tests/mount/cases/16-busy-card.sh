@@ -69,6 +69,21 @@ diff -r "$MNT/sessions" "$LOWER/sessions"
 diff -r "$MNT/logs" "$LOWER/logs"
 [ "$(wc -l <"$LOWER/logs/gateway.log")" = "$lines" ]
 
+# A save that is what the card has is not written; unless a flush of another version is just being renamed there (P3).
+save "$MNT/sessions/again.json" '{"again":1}'
+flush_fs
+hold r
+save "$MNT/sessions/again.json" '{"again":2}'
+wait_until held
+save "$MNT/sessions/again.json" '{"again":1}'
+sync "$MNT/sessions/again.json" &
+syncer=$!
+# So that it has compared; if it has not, nothing is tested, and nothing fails.
+sleep 0.5
+hold -
+wait "$syncer"
+[ "$(cat "$LOWER/sessions/again.json")" = '{"again":1}' ]
+
 # A file that is not held in RAM is unlinked, and its blocks are freed when the kernel has forgotten it.
 hold x
 mkdir "$MNT/workspace"

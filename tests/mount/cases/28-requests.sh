@@ -70,6 +70,15 @@ look_at_lock 333333
 rm "$store.lock"
 budget LOOKUP=3 CREATE=1 WRITE=1 GETATTR=1 -- take_lock
 look_at_lock 12345
+# Nor does that change with the worker, though it has not made the handle.
+kill_worker
+look_at_lock 12345
+echo 777 >"$store.lock"
+look_at_lock 777
+exec 8<"$store.lock"
+echo 8888 >"$store.lock"
+assert_eq "$(cat <&8)" 8888
+exec 8<&-
 exec 9>&-
 rm "$store.lock"
 
