@@ -1,5 +1,6 @@
 #include "fs/serve.h"
 #include "fs/fs.h"
+#include "fs/priority.h"
 #include "fs/steer.h"
 #include <errno.h>
 #include <fuse_lowlevel.h>
@@ -245,6 +246,7 @@ static void *server(void *arg)
 	struct fuse_buf buf = {0};
 
 	mine = s;
+	priority_serving();
 	pthread_mutex_lock(&s->lock);
 	while (!s->over) {
 		if (me->heir) {

@@ -2,6 +2,7 @@
 #include "fs/dbscan.h"
 #include "fs/mount.h"
 #include "fs/notify.h"
+#include "fs/priority.h"
 #include "fs/recover.h"
 #include "fs/reload.h"
 #include "fs/rescue.h"
@@ -122,8 +123,10 @@ static void signals_stop(struct signals *s)
 static int serve(struct clawfs *fs)
 {
 	struct signals signals;
-	int rc = signals_start(&signals, fs);
 
+	/* All that begins from here, but for who answers requests. */
+	priority_background();
+	int rc = signals_start(&signals, fs);
 	if (rc == 0) {
 		rc = sched_start(fs);
 		if (rc == 0)

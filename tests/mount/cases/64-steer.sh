@@ -1,6 +1,6 @@
 #!/bin/bash
 # timeout: 60
-# fs/serve.h: who serves goes to the core of the program that asks, and on to the next one's.
+# fs/serve.h, fs/steer.h: who serves goes to the core of the program that asks, and on to the next one's.
 . "$TESTS/lib.sh"
 
 cc -std=gnu11 -D_GNU_SOURCE -O2 -o "$CASE_DIR/ask" "$TESTS/ask.c"
@@ -31,5 +31,8 @@ for core in $cores $cores $cores; do
 	kill "$asker"
 	wait "$asker" || true
 done
+# fs/priority.h: who serves may preempt when it wakes; the threads that flush and watch may not (field 41: 3 is SCHED_BATCH).
+policies() { for task in "/proc/$worker/task/"*; do sed 's/.*) //' "$task/stat" | cut -d' ' -f39; done | sort | uniq -c | xargs; }
+assert grep -Eq '^[2-9] 0 [0-9]+ 3$' <(policies)
 cat "/proc/$worker/task/"*/status | grep -Eq '^Cpus_allowed_list:[[:space:]]*[0-9]+$' || fail "no thread is held on one core"
 umount_fs
