@@ -17,16 +17,19 @@ static int fallocate_upper(struct clawfs *fs, uint32_t slot, int mode, off_t off
 
 	if (mode == FALLOC_FL_KEEP_SIZE)
 		return 0;
-	if (mode != 0 && mode != punch)
+	/* What is zeroed is a hole to tmpfs. */
+	bool keeps = mode & FALLOC_FL_KEEP_SIZE,
+	     zeroes = mode == punch || (mode & ~FALLOC_FL_KEEP_SIZE) == FALLOC_FL_ZERO_RANGE;
+	if (mode != 0 && !zeroes)
 		return -EOPNOTSUPP;
 	pthread_rwlock_rdlock(&fs->tree);
 	pthread_rwlock_wrlock(&f->lock);
 	int rc = file_make_whole(fs, slot);
 	if (rc == 0 && fstat(f->fd_up, &st) < 0)
 		rc = -errno;
-	if (rc == 0 && mode == punch && fallocate(f->fd_up, punch, off, len) < 0)
+	if (rc == 0 && zeroes && fallocate(f->fd_up, punch, off, len) < 0)
 		rc = -errno;
-	if (rc == 0 && mode == 0 && off + len > st.st_size && ftruncate(f->fd_up, off + len) < 0)
+	if (rc == 0 && !keeps && off + len > st.st_size && ftruncate(f->fd_up, off + len) < 0)
 		rc = -errno;
 	observe_look(fs, slot, now);
 	pthread_rwlock_unlock(&f->lock);

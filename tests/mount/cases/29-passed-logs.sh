@@ -50,6 +50,17 @@ say
 flush_fs
 assert_lines "$low" 6
 
+# fallocate, too, on what cannot leave the upper.
+for file in "$MNT/logs/zeroed.log" "$CASE_DIR/zeroed"; do
+	exec 6>>"$file"
+	echo abcdefgh >&6
+	fallocate -z -n -o 1 -l 2 "$file"
+	fallocate -z -o 7 -l 4090 "$file"
+	fallocate -p -o 4 -l 1 "$file"
+	exec 6>&-
+done
+assert_same_file "$MNT/logs/zeroed.log" "$CASE_DIR/zeroed"
+
 # An urgent line, after a quiet time, does not wait for the window.
 sleep 1
 n=7
