@@ -84,9 +84,9 @@ static const char *const common[] = {
 	"brk", "munmap", "mremap", "madvise", "futex", "futex_time64", "exit", "exit_group", "rt_sigaction",
 	"rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall", "clock_gettime", "clock_gettime64",
 	"clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "getrandom", "rseq", "set_robust_list",
-	"set_tid_address", "sched_yield", "sched_getaffinity", "sched_setaffinity", "sched_getattr", "sched_setattr",
-	"getpid", "getppid", "gettid", "tgkill", "getuid", "geteuid", "getgid", "getegid", "uname", "sysinfo",
-	"membarrier", "getrusage", "poll", "ppoll", "capget", "umask",
+	"set_tid_address", "sched_yield", "sched_getaffinity", "sched_setaffinity", "sched_getscheduler",
+	"sched_setscheduler", "getpid", "getppid", "gettid", "tgkill", "getuid", "geteuid", "getgid", "getegid",
+	"uname", "sysinfo", "membarrier", "getrusage", "poll", "ppoll", "capget", "umask",
 	/* Files by descriptor, and names relative to a directory's. */
 	"read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "close", "close_range", "dup",
 	"dup2", "dup3", "fcntl", "fcntl64", "lseek", "_llseek", "fstat", "fstat64", "newfstatat", "fstatat64", "stat",
