@@ -217,21 +217,25 @@ static uint32_t db_of(struct clawfs *fs, uint32_t node)
 	return __atomic_load_n(&n->db, __ATOMIC_ACQUIRE);
 }
 
-enum db_role db_role_of_name(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *db)
+/* Of a name that is no database's own. */
+static enum db_role role_beside(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *db)
 {
 	size_t len = strlen(name), suffix = strlen(WAL_SUFFIX);
-	uint32_t node = node_find(&fs->nodes, parent, name);
 	char base[NAME_MAX + 1];
 
-	*db = db_of(fs, node);
-	if (*db)
-		return DB_ROLE_MAIN;
+	*db = 0;
 	if (len <= suffix || len > NAME_MAX || strcmp(name + len - suffix, WAL_SUFFIX) != 0)
 		return DB_ROLE_NONE;
 	memcpy(base, name, len - suffix);
 	base[len - suffix] = '\0';
 	*db = db_of(fs, node_find(&fs->nodes, parent, base));
 	return *db ? DB_ROLE_WAL : DB_ROLE_NONE;
+}
+
+enum db_role db_role_of_name(struct clawfs *fs, uint32_t parent, const char *name, uint32_t *db)
+{
+	*db = db_of(fs, node_find(&fs->nodes, parent, name));
+	return *db ? DB_ROLE_MAIN : role_beside(fs, parent, name, db);
 }
 
 enum db_role db_role_of(struct clawfs *fs, uint32_t node, uint32_t *db)
@@ -246,7 +250,7 @@ enum db_role db_role_of(struct clawfs *fs, uint32_t node, uint32_t *db)
 		return DB_ROLE_NONE;
 	name = name_at(&fs->nodes, n->name);
 	/* Two names may belong to two databases. */
-	return name->sibling ? DB_ROLE_NONE : db_role_of_name(fs, name->parent, name->text, db);
+	return name->sibling ? DB_ROLE_NONE : role_beside(fs, name->parent, name->text, db);
 }
 
 /* --- names --------------------------------------------------------------- */

@@ -135,8 +135,8 @@ flush_fs() { echo flush >"$MNT/.clawfs/control"; }
 # arguments of their own.
 stats() { "${RUN_AS[@]}" cat "$MNT/.clawfs/stats.json" | node "$NODE/get.js" "$@"; }
 
-# Open descriptors of process $1.
-fd_count() { find "/proc/$1/fd" -mindepth 1 -maxdepth 1 | wc -l; }
+# Open descriptors of process $1, but for those by which it looks where the programs run that ask it (fs/steer.h, at most 8).
+fd_count() { find "/proc/$1/fd" -mindepth 1 -maxdepth 1 ! -lname '/proc/*/stat' | wc -l; }
 # fds_settle COUNT [GONE]: when nobody has anything open, and the kernel's last releases
 # have arrived, the daemon holds no file that is gone (at most GONE), and besides COUNT at most
 # two descriptors for each name there is.

@@ -31,7 +31,9 @@ for core in $cores $cores $cores; do
 	kill "$asker"
 	wait "$asker" || true
 done
-# fs/priority.h: who serves may preempt when it wakes; the threads that flush and watch may not (field 41: 3 is SCHED_BATCH).
+# So many programs are known at most.
+assert test "$(find "/proc/$DAEMON/fd" -lname '/proc/*/stat' | wc -l)" -le 8
+# fs/priority.h: the threads that flush and watch do not preempt those that serve (field 41: 3 is SCHED_BATCH).
 policies() { for task in "/proc/$worker/task/"*; do sed 's/.*) //' "$task/stat" | cut -d' ' -f39; done | sort | uniq -c | xargs; }
 assert grep -Eq '^[2-9] 0 [0-9]+ 3$' <(policies)
 cat "/proc/$worker/task/"*/status | grep -Eq '^Cpus_allowed_list:[[:space:]]*[0-9]+$' || fail "no thread is held on one core"
