@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -100,14 +99,8 @@ int hold_main(int sock)
 {
 	static struct hold_request request;
 
-	close_range((unsigned)sock + 1, ~0U, 0);
-	prctl(PR_SET_NAME, "clawfs-hold");
-	signal(SIGINT, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	if (sandbox_enter(SANDBOX_HOLD) < 0) {
-		perror("clawfs-hold: cannot be confined");
+	if (sandbox_begin(SANDBOX_HOLD, "clawfs-hold", sock) < 0)
 		return 1;
-	}
 	if (recv(sock, &request, sizeof(request), 0) != (ssize_t)sizeof(request))
 		return 1;
 	close(sock);

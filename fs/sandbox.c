@@ -9,6 +9,7 @@
 #include <seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -367,4 +368,17 @@ int sandbox_enter(enum sandbox_role role)
 		return -errno;
 	int rc = drop_caps(wanted_caps(role));
 	return rc < 0 ? rc : load_list(role);
+}
+
+int sandbox_begin(enum sandbox_role role, const char *name, int sock)
+{
+	close_range((unsigned)sock + 1, ~0U, 0);
+	prctl(PR_SET_NAME, name);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	int rc = sandbox_enter(role);
+	/* Where the daemon's errors go. */
+	if (rc < 0)
+		fprintf(stderr, "%s: cannot be confined: %s\n", name, strerror(-rc));
+	return rc < 0 ? -1 : 0;
 }

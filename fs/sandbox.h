@@ -25,4 +25,8 @@ enum sandbox_role {
  * sure, and the process must end. */
 int sandbox_enter(enum sandbox_role role);
 
+/* How a process beside the worker begins: with the standard descriptors and those up to `sock`, its own name, no ear
+ * for the terminal's signals, and confined. 0, or -1 when that was said on stderr and the process must end. */
+int sandbox_begin(enum sandbox_role role, const char *name, int sock);
+
 #endif

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -48,16 +47,9 @@ int spawner_main(int sock)
 {
 	enum helper what;
 
-	close_range((unsigned)sock + 1, ~0U, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NAME, "clawfs-spawner");
-	signal(SIGINT, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	/* What it says goes where the daemon's errors go. */
-	if (sandbox_enter(SANDBOX_SPAWNER) < 0) {
-		perror("clawfs-spawner: cannot be confined");
+	if (sandbox_begin(SANDBOX_SPAWNER, "clawfs-spawner", sock) < 0)
 		return 1;
-	}
 	for (int fd; (fd = receive(sock, &what)) != -2;) {
 		pid_t pid = fd < 0 ? -EBADF : (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
 		if (pid == 0) {

@@ -323,17 +323,11 @@ int steward_child_main(int sock)
 	static struct steward_request request;
 	int dirfd;
 
-	close_range((unsigned)sock + 1, ~0U, 0);
 	/* A daemon that dies while we work on the lower must not leave us there: the next mount may be served before
 	 * we are done. The signal follows the thread that started us, so that thread's end ends us too. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NAME, "clawfs-steward");
-	signal(SIGINT, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	if (sandbox_enter(SANDBOX_STEWARD) < 0) {
-		perror("clawfs-steward: cannot be confined");
+	if (sandbox_begin(SANDBOX_STEWARD, "clawfs-steward", sock) < 0)
 		return 1;
-	}
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	while (receive(sock, &request, &dirfd)) {
 		struct steward_reply reply = {0};
