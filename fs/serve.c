@@ -28,6 +28,7 @@ struct server {
 	/* serve's lock */
 	pthread_cond_t wanted; /* while it is a spare: it is to lead, there is no deputy, or all is over */
 	bool used, spare, heir;
+	bool sent; /* to one core, as an heir */
 };
 
 struct serve {
@@ -150,7 +151,7 @@ static void follow(struct serve *s, uint32_t client, int64_t now)
 	struct server *heir = s->over || !leads(s) ? NULL : find_spare(s);
 	/* One that sleeps is sent for nothing; to send oneself takes longer than a round trip. */
 	if (heir && pthread_setaffinity_np(heir->thread, sizeof(only), &only) == 0) {
-		heir->heir = true;
+		heir->heir = heir->sent = true;
 		__atomic_store_n(&s->leader, heir->thread, __ATOMIC_RELEASE);
 		pthread_cond_signal(&heir->wanted);
 	} else if (!heir && !s->over && s->spares == 0) {
@@ -239,6 +240,14 @@ static void take_lead(struct serve *s, struct fuse_buf *buf)
 	pthread_mutex_lock(&s->lock);
 }
 
+/* What is no heir's work is for no program's core in particular. Lock held. */
+static void unsend(struct server *me)
+{
+	if (me->sent)
+		pthread_setaffinity_np(pthread_self(), sizeof(me->serve->cores), &me->serve->cores);
+	me->sent = false;
+}
+
 static void *server(void *arg)
 {
 	struct server *me = arg;
@@ -253,13 +262,13 @@ static void *server(void *arg)
 			me->heir = false;
 			take_lead(s, &buf);
 		} else if (!s->has_leader) {
-			/* The client is not known; where this thread was sent before says nothing. */
-			pthread_setaffinity_np(pthread_self(), sizeof(s->cores), &s->cores);
+			unsend(me);
 			__atomic_store_n(&s->leader, pthread_self(), __ATOMIC_RELEASE);
 			__atomic_store_n(&s->has_leader, true, __ATOMIC_RELEASE);
 			take_lead(s, &buf);
 		} else if (!s->has_deputy) {
 			s->has_deputy = true;
+			unsend(me);
 			pthread_mutex_unlock(&s->lock);
 			watch(s);
 			pthread_mutex_lock(&s->lock);
