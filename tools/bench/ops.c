@@ -164,6 +164,8 @@ int main(int argc, char **argv)
 			targets[t].done = 0;
 		measure(&ops_table[i], targets, count, rounds, trace);
 	}
+	if (first)
+		die(0, "no operation has \"%s\" in its name; without --only all are measured", only);
 	if (bulk > 0) {
 		if (progress)
 			fprintf(stderr, "\r\033[Kbulk SQLite");
