@@ -108,6 +108,20 @@ uint32_t file_peek(struct clawfs *fs, uint32_t node)
 	return slot;
 }
 
+void file_linked(struct clawfs *fs, uint32_t node)
+{
+	uint32_t slot = file_peek(fs, node);
+
+	if (!slot)
+		return;
+	struct file *f = file_at(fs, slot);
+	pthread_rwlock_wrlock(&f->lock);
+	f->orphan = false;
+	f->through = true;
+	pthread_rwlock_unlock(&f->lock);
+	file_put(fs, slot);
+}
+
 void file_put(struct clawfs *fs, uint32_t slot)
 {
 	struct file *f = file_at(fs, slot);

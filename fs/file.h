@@ -111,6 +111,9 @@ void file_ref(struct clawfs *fs, uint32_t slot);
 uint32_t file_peek(struct clawfs *fs, uint32_t node);
 /* Gives one back; the last closes everything. The node may be freed by node_reap then. */
 void file_put(struct clawfs *fs, uint32_t slot);
+/* The node has got another name: what content state it has is no orphan's, and handled as `through` from now on. Tree
+ * lock held for writing. */
+void file_linked(struct clawfs *fs, uint32_t node);
 
 /* --- open files ---------------------------------------------------------- */
 

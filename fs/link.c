@@ -68,15 +68,7 @@ int fs_link(struct clawfs *fs, uint32_t node, uint32_t parent, const char *name,
 	if (!n->lineage)
 		n->lineage = node_new_lineage(ns);
 	dir_touch(fs, parent, true);
-	slot = file_peek(fs, node);
-	if (slot) {
-		struct file *f = file_at(fs, slot);
-		pthread_rwlock_wrlock(&f->lock);
-		f->through = true;
-		f->orphan = false;
-		pthread_rwlock_unlock(&f->lock);
-		file_put(fs, slot);
-	}
+	file_linked(fs, node);
 	rc = name_give(fs, node, st);
 out:
 	intent_end(fs, rc, node);

@@ -26,15 +26,7 @@ int name_enter(struct clawfs *fs, uint32_t parent, const char *name, const struc
 		rc = node_name_add(ns, known, parent, name);
 		if (rc < 0)
 			return rc;
-		uint32_t slot = file_peek(fs, known);
-		if (slot) {
-			struct file *f = file_at(fs, slot);
-			pthread_rwlock_wrlock(&f->lock);
-			f->orphan = false;
-			f->through = true;
-			pthread_rwlock_unlock(&f->lock);
-			file_put(fs, slot);
-		}
+		file_linked(fs, known);
 		*node = known;
 		return 0;
 	}

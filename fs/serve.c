@@ -210,9 +210,7 @@ static void watch(struct serve *s)
 	if (began && left <= 0)
 		step_down(s);
 	pthread_mutex_unlock(&s->lock);
-	if (began)
-		left = left > 0 ? left : 0;
-	else
+	if (!began)
 		left = now_ns() - __atomic_load_n(&s->last, __ATOMIC_RELAXED) < LINGER_NS ? LONG_NS : 0;
 	if (left > 0)
 		arm(s, left);
