@@ -25,6 +25,7 @@ bench_begin() {
 	[ "$(stat -f -c %T "$ram" 2>/dev/null)" = tmpfs ] || die "$ram is not a tmpfs; the images must be in RAM (BENCH_RAM=DIR)"
 	WORK=$(mktemp -d "$ram/clawfs-bench.XXXXXX")
 	mkdir "$WORK/pids"
+	IMAGES=
 	trap bench_end EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
@@ -94,7 +95,8 @@ bench_end() {
 	# A mount is busy while there is a loop device on a file of it: in turns.
 	for round in {1..20}; do
 		for mnt in $(mounts_below "$WORK"); do umount "$mnt" 2>/dev/null || true; done
-		for loop in $(losetup -n -l -O NAME,BACK-FILE | awk -v dir="$WORK/" 'index($2, dir) == 1 { print $1 }'); do
+		for loop in $(losetup -n -l -O NAME,BACK-FILE | awk -v dir="$WORK/" -v images="${IMAGES:-$WORK}/" \
+			'index($2, dir) == 1 || index($2, images) == 1 { print $1 }'); do
 			losetup -d "$loop" 2>/dev/null || true
 		done
 		[ -n "$(mounts_below "$WORK")" ] || break
@@ -104,7 +106,7 @@ bench_end() {
 	for file in "$WORK"/pids/slowcard.*; do
 		[ ! -e "$file" ] || kill -9 "${file##*.}" 2>/dev/null || true
 	done
-	rm -rf --one-file-system "$WORK"
+	rm -rf --one-file-system "$WORK" ${IMAGES:+"$IMAGES"}
 	exit "$status"
 }
 
@@ -115,9 +117,15 @@ CARD_MS=
 CARD_MBPS=
 CARD_SIZE=1G
 
-# card_create PLACE [IMAGE]: an ext4 on an image (PLACE/card.img), mounted on PLACE/card.
+# images_in DIR: there, and not in RAM, are the images of cards from now on (IMAGES).
+images_in() {
+	[ -d "$1" ] || die "there is no directory $1 for the images"
+	IMAGES=$(mktemp -d "$(realpath "$1")/clawfs-bench.XXXXXX")
+}
+
+# card_create PLACE [IMAGE]: an ext4 on an image (card.img in IMAGES or PLACE), mounted on PLACE/card.
 card_create() {
-	local place=$1 image=${2:-$1/card.img} file
+	local place=$1 image=${2:-${IMAGES:-$1}/card.img} file
 	mkdir -p "$place/card"
 	truncate -s "$CARD_SIZE" "$image"
 	# Not lazy: the kernel would finish the job while we count its writes.
@@ -142,7 +150,7 @@ card_destroy() {
 	take_off "$place/card"
 	losetup -d "/dev/$(cat "$place/loop")"
 	if mountpoint -q "$place/slow"; then take_off "$place/slow"; fi
-	rm -f "$place/card.img"
+	rm -f "${IMAGES:-$place}/card.img"
 }
 
 # --- configurations -----------------------------------------------------------------

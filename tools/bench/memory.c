@@ -114,6 +114,7 @@ void memory_close(struct memory *m)
 	sqlite3_finalize(m->put_meta);
 	sqlite3_finalize(m->search);
 	sqlite3_finalize(m->fetch);
+	sqlite3_db_config(m->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	check(m->db, sqlite3_close(m->db), "close");
 	free(m);
 }

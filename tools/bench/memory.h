@@ -11,6 +11,7 @@ struct memory;
 
 /* Opens or makes the database. `pragmas`: SQL to run first, or NULL for all defaults, as the application has it. */
 struct memory *memory_open(const char *path, const char *pragmas);
+/* Leaves a write-ahead log as it is: the application runs for months, and its last checkpoint belongs to no minute. */
 void memory_close(struct memory *memory);
 
 /* Tables, and chunks 0 .. rows - 1, without waiting for the disk. */

@@ -1,7 +1,7 @@
 'use strict';
 // bench.html: one page that needs nothing but itself.
 const { escape, scatter, latencies, bars } = require('./plots.js');
-const { number, verdict, STREAMS, lost } = require('./table.js');
+const { number, cards, verdict, STREAMS, lost } = require('./table.js');
 
 const style = `
 :root { --ink: #1c2024; --soft: #5b6570; --faint: #e4e8ec; --paper: #fff; --ours: #1f6feb; --second: #7fb0f5; --base: #d9480f; --other: #8b949e; --bad: #c92a2a; --good: #2b8a3e; --band: #f3f5f7; }
@@ -60,7 +60,7 @@ function page(result) {
   const parts = [`<h1>What reaches the card, and what a power cut costs</h1>
 <p class="soft">The mixed load of an AI gateway (log lines, saves of sessions.json, inserts and queries of a SQLite database, transcripts), ${result.seconds} s on each configuration.
 ${escape(result.clawfs)} (${escape(result.commit)}), ${result.machine.cores} cores (${escape(result.machine.cpu)}), Linux ${escape(result.machine.kernel)}, ${escape(result.when.slice(0, 16).replace('T', ' '))} UTC.
-${result.card ? `Synthetic card: ${result.card.write_ms} ms per write command, ${result.card.mb_per_second} MB/s.` : 'The cards are ext4 images in RAM: latencies show what the software costs, not what a card does.'}</p>`, facts(ours, base)];
+${cards(result)}.</p>`, facts(ours, base)];
   if (cut) {
     parts.push(`<h2>Written against lost</h2><p class="soft">Down and to the left is better; both scales are logarithmic. A red ring: files were damaged (torn, empty, NUL bytes, or a database that SQLite refuses).</p>`, scatter(configurations));
     parts.push(table([`Lost at the worst of ${result.cuts} cuts`, 'log lines', 'transcripts', 'session saves', 'commits'], configurations.filter(({ losses }) => losses).map((of) => row([escape(of.title),

@@ -127,6 +127,7 @@ const result = {
   cuts: Number(run.cuts),
   cut_seconds: Number(run.cut_seconds),
   card: slow ? { write_ms: Number(run.card_ms), mb_per_second: Number(run.card_mbps) } : null,
+  images: run.images,
   plan: run.plan,
   configurations,
 };

@@ -14,6 +14,8 @@ usage() {
 		  --cuts=N          power cuts: 8; 0: no such part
 		  --cut-seconds=N   of load with power cuts, on all configurations at once: 75; ext4 alone
 		                    may keep lines back for 35 s
+		  --images=DIR      the images in DIR, so that a flush is one of the disk below; not in RAM, and
+		                    without power cuts
 		  --card[=MS,MBPS]  on synthetic cards: so many ms per write command (2), MB/s (15)
 		  --rsync=N         seconds between two rsyncs of the configuration "rsync": $RSYNC_SECONDS
 		  --out=DIR         for bench.json and bench.html: BUILD/bench-results
@@ -35,13 +37,14 @@ case $1 in
 esac
 build=$1
 shift
-seconds=60 cuts=8 cut_seconds=75 out=$build/bench-results plan=() wanted=() command="run.sh $build $*"
+seconds=60 cuts=8 cut_seconds=75 out=$build/bench-results images='' plan=() wanted=() command="run.sh $build $*"
 for arg in "$@"; do
 	case $arg in
 	--seconds=*) seconds=${arg#*=} ;;
 	--quick) seconds=10 cuts=4 cut_seconds=20 ;;
 	--cuts=*) cuts=${arg#*=} ;;
 	--cut-seconds=*) cut_seconds=${arg#*=} ;;
+	--images=*) images=${arg#*=} cuts=0 ;;
 	--card) CARD_MS=2 CARD_MBPS=15 ;;
 	--card=*,*)
 		CARD_MS=${arg#*=}
@@ -81,6 +84,7 @@ done
 TITLES["rsync"]=${TITLES["rsync"]/\%s/$RSYNC_SECONDS}
 
 bench_begin "$build"
+[ -z "$images" ] || images_in "$images"
 mkdir -p "$out"
 raw=$WORK/raw
 mkdir "$raw"
@@ -136,7 +140,7 @@ measure() {
 	[ ! -t 2 ] || progress=("--progress=[$2/${#configurations[@]}] ${TITLES[$name]}")
 	say "[$2/${#configurations[@]}] ${TITLES[$name]}: $seconds s"
 	mkdir -p "$place" "$raw/$name"
-	place_create "$place" "$name" "$place/card.img"
+	place_create "$place" "$name"
 	[ ! -e "$DATA/.clawfs" ] || cat "$DATA/.clawfs/stats.json" >"$raw/$name/stats.before.json"
 	card_stat "$place" >"$raw/$name/before"
 	spawn load "${RUNNER[@]}" "$LOAD" run "$DATA" "$place/acks" --seconds="$seconds" "${plan[@]}" "${LOAD_OPTIONS[@]}" \
@@ -173,6 +177,7 @@ cat >"$raw/run" <<-END
 	command	$command
 	seconds	$seconds
 	cuts	$cuts
+	images	$images
 	cut_seconds	$cut_seconds
 	card_ms	$CARD_MS
 	card_mbps	$CARD_MBPS

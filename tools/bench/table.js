@@ -27,12 +27,17 @@ function lost(of, stream) {
   return `${everything ? 'all' : `${seconds.toFixed(1)} s`}${damaged ? `, ${damaged} damaged` : ''}`;
 }
 
+/** What the configurations wrote to, as a line. */
+function cards(result) {
+  if (result.card) return `Synthetic card: ${result.card.write_ms} ms per write command, ${result.card.mb_per_second} MB/s`;
+  if (result.images) return `ext4 images in ${result.images}: a flush is one of the disk below`;
+  return 'ext4 images in RAM: a write or a flush costs the card nothing';
+}
+
 function print(result) {
   const { configurations } = result;
   console.log(`Mixed load, ${result.seconds} s for each configuration, ${result.machine.cores} cores, Linux ${result.machine.kernel}, ${result.clawfs} (${result.commit})`);
-  console.log(result.card
-    ? `Synthetic card: ${result.card.write_ms} ms per write command, ${result.card.mb_per_second} MB/s`
-    : 'ext4 images in RAM: a write or a flush costs the card nothing');
+  console.log(cards(result));
   console.log('In brackets: against plain ext4 in this run.\n');
 
   table(['on the card, a minute', 'MB', 'writes', 'flushes', 'CPU %', 'PSS MiB', 'RSS MiB'], configurations.map((of) => [
@@ -72,4 +77,4 @@ function print(result) {
   }
 }
 
-module.exports = { number, times, table, print, verdict, STREAMS, lost };
+module.exports = { number, times, table, cards, print, verdict, STREAMS, lost };

@@ -12,7 +12,8 @@ bench=(env --default-signal=INT "$ROOT/tools/bench/run.sh" "$BUILD" --rows=200 -
 nothing_left() {
 	refute test -n "$(find "$SHM_DIR" -mindepth 1 -maxdepth 1)"
 	refute grep -q "$SHM_DIR/" /proc/self/mountinfo
-	refute grep -q "$SHM_DIR/" <(losetup -n -l -O BACK-FILE)
+	refute grep -q -e "$SHM_DIR/" -e "$CASE_DIR/" <(losetup -n -l -O BACK-FILE)
+	refute compgen -G "$CASE_DIR/clawfs-bench.*"
 }
 
 "${bench[@]}" --seconds=2 --cuts=1 --cut-seconds=4 ext4 clawfs >"$CASE_DIR/bench.out" 2>&1 ||
@@ -31,11 +32,12 @@ node -e 'process.exit(Number(process.argv[1]) < 0.7 * Number(process.argv[2]) ? 
 assert grep -q 'session save p50 / ext4' "$CASE_DIR/bench.out"
 assert grep -q '</svg>' "$CASE_DIR/bench.html"
 
-# Interrupted in the load.
-"${bench[@]}" --seconds=60 --cuts=0 clawfs >"$CASE_DIR/bench.out" 2>&1 &
+# Interrupted in the load, with the image on a disk.
+"${bench[@]}" --seconds=60 --images="$CASE_DIR" clawfs >"$CASE_DIR/bench.out" 2>&1 &
 pid=$!
 loading() { grep -q . "$SHM_DIR"/clawfs-bench.*/raw/clawfs/before; }
 wait_until loading
+assert grep -q "$CASE_DIR/clawfs-bench" <(losetup -n -l -O BACK-FILE)
 kill -INT "$pid"
 status=0
 wait "$pid" || status=$?
